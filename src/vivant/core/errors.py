@@ -1,0 +1,34 @@
+"""Errors a person can act on.
+
+Every error that bad input can cause derives from :class:`VivantError`: its message is one clear sentence saying
+what is wrong, where, and what to do. The command line prints that sentence and exits with code 2.
+"""
+
+
+class VivantError(Exception):
+    """Something the caller can mend. ``str(error)`` is one sentence: what, where, what to do."""
+
+    exit_code = 2
+
+
+class MediaError(VivantError):
+    """A file cannot be read or written as image, video or sound."""
+
+
+class FaceError(VivantError):
+    """No usable face where one is needed."""
+
+
+class WeightsError(VivantError):
+    """Weights are missing, damaged, of another model, or unsafe to load."""
+
+
+class ConfigError(VivantError):
+    """An option, preset or recipe does not make sense."""
+
+
+class MissingExtraError(VivantError):
+    """An optional package is needed; the message names the extra to install."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package '{package}': install it with pip install 'vivant[{extra}]'.")

@@ -1,0 +1,1 @@
+"""Animation methods, one folder each. They never import each other."""
