@@ -1,1 +1,1 @@
-"""Room: compose."""
+"""Generated crops go back into the picture: masks, seams, colour, several faces."""
