@@ -1,0 +1,124 @@
+"""Every face of one picture: detect, then landmarks, then landmarks once more on a square that fits better."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vivant.core.errors import MediaError
+from vivant.core.face import Face
+from vivant.perception.detect import Detections, FaceDetector, join, merge, overlap
+from vivant.perception.landmarks import LandmarkRunner, square_of_box
+
+DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
+SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
+MIN_SIDE = 8  # pixels; nothing smaller can hold a face
+
+
+class FaceFinder:
+    """Finds faces in pictures. Not safe to call from two threads at once."""
+
+    def __init__(self, min_presence: float = 0.5, threads: int = 2, max_faces: int | None = None) -> None:
+        """``min_presence``: faces below this score (0..1) are dropped. ``threads``: CPU threads of the nets.
+
+        Raises:
+            WeightsError: a bundled file is missing or damaged.
+        """
+        self.min_presence = min_presence
+        self.max_faces = max_faces
+        self.runner = LandmarkRunner(threads)
+        self._short = FaceDetector("short", threads)
+        self._full = FaceDetector("full", threads)
+
+    def find(self, image: np.ndarray) -> list[Face]:
+        """Faces in ``image`` (H, W, 3) uint8 RGB, largest first; empty when there is none.
+
+        Tried one after another until something is found: the whole picture; overlapping tiles; a low detection
+        threshold (the landmark net still has to agree); the picture turned by 90, 270 and 180 degrees.
+
+        Raises:
+            MediaError: ``image`` is not an (H, W, 3) uint8 array.
+        """
+        _check_image(image)
+        if min(image.shape[:2]) < MIN_SIDE:
+            return []
+        small, scale = _shrink(image, DETECT_SIDE)
+        faces = self._confirm(image, self._detect(small), scale)
+        if not faces or faces[0].size < SMALL_FACE * min(image.shape[:2]):
+            faces = self._confirm(image, join([self._detect_tiles(small)]), scale, faces)
+        if not faces:
+            faces = self._confirm(image, self._detect(small, 0.15), scale)
+        if not faces:
+            faces = self._confirm(image, self._detect_turned(small), scale)
+        return faces[: self.max_faces]
+
+    def _detect(self, image: np.ndarray, threshold: float = 0.5) -> Detections:
+        return merge(join([self._short(image, threshold), self._full(image, threshold)]))
+
+    def _detect_tiles(self, image: np.ndarray) -> Detections:
+        """Candidates of the full-range net in square tiles of half the shorter side, half overlapping."""
+        height, width = image.shape[:2]
+        side = max(min(height, width) // 2, MIN_SIDE)
+        parts = []
+        for top in _starts(height, side):
+            for left in _starts(width, side):
+                parts.append(self._full(image[top : top + side, left : left + side], 0.6).moved((left, top)))
+        return merge(join(parts))
+
+    def _detect_turned(self, image: np.ndarray) -> Detections:
+        """Candidates in the picture turned by 90, 270 and 180 degrees, in the coordinates of the picture itself."""
+        height, width = image.shape[:2]
+        back = {
+            1: lambda p: np.stack([width - p[..., 1], p[..., 0]], -1),
+            3: lambda p: np.stack([p[..., 1], height - p[..., 0]], -1),
+            2: lambda p: np.stack([width - p[..., 0], height - p[..., 1]], -1),
+        }
+        for quarters, turn_back in back.items():
+            found = self._detect(np.ascontiguousarray(np.rot90(image, quarters)))
+            if len(found):
+                corners = turn_back(found.boxes.reshape(-1, 2, 2))
+                boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+                return Detections(boxes, turn_back(found.keypoints), found.scores)
+        return join([])
+
+    def _confirm(
+        self, image: np.ndarray, found: Detections, scale: float, known: list[Face] | None = None
+    ) -> list[Face]:
+        """Faces of the candidates ``found`` (in pixels times ``scale``) that the landmark net agrees to, and ``known``."""
+        faces = list(known or [])
+        for box, keypoints in zip(found.boxes / scale, found.keypoints / scale):
+            rough = self.runner.in_square(image, square_of_box(box, keypoints))
+            if rough.score < self.min_presence / 2:
+                continue
+            face = self.runner(image, rough.landmarks)
+            if face.score >= self.min_presence and not is_known(face, faces):
+                faces.append(face)
+        return sorted(faces, key=lambda face: -face.size)
+
+
+def is_known(face: Face, faces: list[Face], threshold: float = 0.4) -> bool:
+    """Whether ``face`` overlaps one of ``faces`` by more than ``threshold`` (intersection over union)."""
+    return bool(faces) and bool(overlap(face.box, np.stack([other.box for other in faces])).max() > threshold)
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where tiles of ``side`` begin so that they overlap by half or more and reach the end of ``length``."""
+    count = max(1, int(np.ceil((length - side) / (side / 2))) + 1)
+    return [round(at) for at in np.linspace(0, max(length - side, 0), count)]
+
+
+def _shrink(image: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """``image`` with its longer side at most ``side`` pixels, and the factor it was scaled by."""
+    scale = min(1.0, side / max(image.shape[:2]))
+    if scale == 1.0:
+        return image, 1.0
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _check_image(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise MediaError(
+            f"Faces are looked for in (H, W, 3) uint8 RGB pictures, not in {shape}: convert it first."
+        )
