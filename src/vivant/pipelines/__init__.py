@@ -1,1 +1,1 @@
-"""Room: pipelines."""
+"""The verbs, composed once from the rooms below: animate, edit, stream, train, evaluate, benchmark."""

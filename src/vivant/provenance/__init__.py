@@ -1,1 +1,1 @@
-"""Room: provenance."""
+"""Where an output comes from: the run record written beside it."""

@@ -1,0 +1,111 @@
+"""From what a person asked for to a method's own Options, checked name by name and range by range."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, fields, replace
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from vivant.core.errors import ConfigError
+from vivant.core.spec import MethodSpec
+
+STRENGTH_FIELDS = {"motion": "multiplier"}
+"""Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
+
+
+def option_types(kind: type) -> dict[str, Any]:
+    """Type of every field of a dataclass, string annotations resolved."""
+    return get_type_hints(kind)
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name that does not exist, with the nearest that does."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(names) or 'none'}."
+    return ConfigError(f"There is no {what} '{name}'.{hint}")
+
+
+def scalar(kind: Any) -> Any:
+    """The plain type behind ``X | None``."""
+    if get_origin(kind) in (UnionType, typing.Union):
+        return next(item for item in get_args(kind) if item is not NoneType)
+    return kind
+
+
+def checked(what: str, item: Field[Any], kind: Any, value: Any) -> Any:
+    """``value`` as the field's type, within its declared range.
+
+    Raises:
+        ConfigError: wrong type, not among the choices, not finite, or out of range.
+    """
+    kind = scalar(kind)
+    if value is None and item.default is None:
+        return None
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise unknown(f"{what} {item.name}", str(value), get_args(kind))
+        return value
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"The {what} '{item.name}' is a switch: give true or false, not {value!r}.")
+        return value
+    if kind in (int, float):
+        return _number(what, item, kind, value)
+    return value
+
+
+def _number(what: str, item: Field[Any], kind: type, value: Any) -> float:
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"The {what} '{item.name}' needs a number, not {value!r}.") from None
+    low, high = item.metadata.get("range", (-math.inf, math.inf))
+    if kind is int and "range" not in item.metadata:
+        low = 1
+    if not math.isfinite(number) or not low <= number <= high:
+        above = f"of at least {low}" if low > -math.inf else "that is finite"
+        limit = f"from {low} to {high}" if high < math.inf else above
+        raise ConfigError(f"The {what} '{item.name}' is {value}: give a number {limit}.")
+    return number
+
+
+def checked_fields(what: str, kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` checked against the fields of dataclass ``kind``."""
+    known = {item.name: item for item in fields(kind)}
+    types = option_types(kind)
+    for name in values:
+        if name not in known:
+            raise unknown(what, name, known)
+    return {name: checked(what, known[name], types[name], value) for name, value in values.items()}
+
+
+def build_options(
+    spec: MethodSpec,
+    values: Mapping[str, Any] | None = None,
+    sliders: Mapping[str, Any] | None = None,
+    strength: Mapping[str, float] | None = None,
+) -> Any:
+    """The method's ``Options`` with ``values``, ``sliders`` and ``strength`` applied to its defaults.
+
+    Raises:
+        ConfigError: an unknown name or a value out of range; the message names the nearest or the range.
+    """
+    config = spec.part("config")
+    chosen = dict(values or {})
+    for name, value in (strength or {}).items():
+        if name not in spec.strengths:
+            raise unknown(f"strength of {spec.name}", name, spec.strengths)
+        chosen[STRENGTH_FIELDS.get(name, f"strength_{name}")] = value
+    chosen.pop("sliders", None)
+    options = config.Options(**checked_fields("option", config.Options, chosen))
+    if sliders:
+        if not spec.capabilities.sliders:
+            raise ConfigError(f"The method '{spec.name}' has no sliders: leave them out.")
+        edits = checked_fields("slider", config.Sliders, sliders)
+        options = replace(options, sliders=config.Sliders(**edits))
+    return options
