@@ -1,1 +1,4 @@
-"""Room: metrics."""
+"""Room: metrics. How good a result is: images, motion, identity, and one protocol for reenactment.
+
+Definitions, ranges and directions stand in the docstrings of the functions; ``reenactment`` runs them all.
+"""
