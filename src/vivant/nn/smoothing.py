@@ -1,0 +1,49 @@
+"""Kalman smoothing of a whole sequence. It lives here so that methods may use it too; the public door is
+``vivant.controls.smoothing``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def kalman_smooth(
+    values: np.ndarray, observation_variance: float, process_variance: float = 1e-5
+) -> np.ndarray:
+    """Rauch-Tung-Striebel smoother of a random walk seen through noise, for every coordinate on its own.
+
+    Forward Kalman filter, then a backward pass, so each frame knows the past and the future. The state
+    starts at the first observation with variance 1. Variances are the same for all coordinates, so their
+    gains are scalars a frame.
+
+    Args:
+        values: (F, ...) observations, one a frame.
+        observation_variance: of the noise, in squared units of ``values``; larger is smoother, 0 or less
+        returns a
+            copy. The released LivePortrait model uses 3e-7.
+        process_variance: how far the truth walks from one frame to the next, squared.
+
+    Returns:
+        (F, ...) float64, or float32 when ``values`` is float32.
+    """
+    seen = np.asarray(values)
+    kind = np.float32 if seen.dtype == np.float32 else np.float64
+    if len(seen) == 0 or observation_variance <= 0:
+        return seen.astype(kind)
+    state = seen.astype(np.float64)
+    state, variance = _filter(state, observation_variance, process_variance)
+    for i in range(len(state) - 2, -1, -1):  # the prediction of frame i + 1 is state i: the walk has no drift
+        gain = variance[i] / (variance[i] + process_variance)
+        state[i] += gain * (state[i + 1] - state[i])
+    return state.astype(kind)
+
+
+def _filter(seen: np.ndarray, observation: float, process: float) -> tuple[np.ndarray, np.ndarray]:
+    """Filtered means (F, ...) and variances (F,)."""
+    state, variance, before = seen.copy(), np.empty(len(seen)), 1.0
+    for i in range(len(seen)):
+        gain = before / (before + observation)
+        if i:
+            state[i] = state[i - 1] + gain * (seen[i] - state[i - 1])
+        variance[i] = (1 - gain) * before
+        before = variance[i] + process
+    return state, variance
