@@ -1,8 +1,9 @@
 """The "dlib identity distance": does the result still show the same person?
 
-Euclidean distance of 128-number embeddings of dlib's face recognition ResNet (Davis King, 2017, CC0), computed on faces
-aligned by their landmarks. Range 0 and up, lower is better; two photos of one person mostly lie below 0.4, of two
-people above 0.4 (dlib's own threshold is 0.6). It is not the ArcFace cosine (CSIM) of the papers; never compare the two.
+Euclidean distance of 128-number embeddings of dlib's face recognition ResNet (Davis King, 2017, CC0),
+computed on faces aligned by their landmarks. Range 0 and up, lower is better; two photos of one person
+mostly lie below 0.4, of two people above 0.4 (dlib's own threshold is 0.6). It is not the ArcFace cosine
+(CSIM) of the papers; never compare the two.
 """
 
 from __future__ import annotations

@@ -19,18 +19,20 @@ def _pair(image: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndar
     """Both pictures as float64 and their data range (255 or 1)."""
     if image.shape != reference.shape:
         raise MediaError(
-            f"Two pictures of sizes {image.shape} and {reference.shape} cannot be compared: give pictures of one size."
+            f"Pictures of sizes {image.shape} and {reference.shape} cannot be compared: make them one size."
         )
     if image.dtype != reference.dtype:
         raise MediaError(
-            f"Pictures of types {image.dtype} and {reference.dtype} cannot be compared: convert one of them first."
+            f"Pictures of types {image.dtype} and {reference.dtype} cannot be compared: convert one first."
         )
     span = 255.0 if image.dtype == np.uint8 else 1.0
     return image.astype(np.float64), reference.astype(np.float64), span
 
 
 def l1(image: np.ndarray, reference: np.ndarray) -> float:
-    """Mean absolute difference over all pixels and channels, data range scaled to 1. Range 0..1, lower is better."""
+    """Mean absolute difference over all pixels and channels, data range scaled to 1. Range 0..1, lower is
+    better.
+    """
     a, b, span = _pair(image, reference)
     return float(np.abs(a - b).mean() / span)
 
@@ -48,10 +50,10 @@ def psnr(image: np.ndarray, reference: np.ndarray) -> float:
 def ssim(image: np.ndarray, reference: np.ndarray) -> float:
     """Structural similarity, range -1..1, higher is better, 1 for identical pictures.
 
-    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE
-    TIP 13(4), 2004, equations 13 and 14: Gaussian window 11x11 with sigma 1.5, K1 = 0.01, K2 = 0.03, biased (weighted)
-    covariance, mean over the pixels whose window lies fully inside. Variant: computed on each RGB channel at full
-    resolution and averaged (the paper used luminance).
+    Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE TIP 13(4), 2004, equations 13 and 14: Gaussian window 11x11 with sigma 1.5, K1 = 0.01,
+    K2 = 0.03, biased (weighted) covariance, mean over the pixels whose window lies fully inside. Variant:
+    computed on each RGB channel at full resolution and averaged (the paper used luminance).
 
     Raises:
         MediaError: sizes or types differ, or a side is shorter than 11 pixels.
@@ -60,9 +62,7 @@ def ssim(image: np.ndarray, reference: np.ndarray) -> float:
 
     a, b, span = _pair(image, reference)
     if min(a.shape[:2]) < SSIM_WINDOW:
-        raise MediaError(
-            f"SSIM needs pictures of at least {SSIM_WINDOW} pixels a side; this one is {a.shape[:2]}."
-        )
+        raise MediaError(f"SSIM needs pictures of at least {SSIM_WINDOW} pixels a side; this one is {a.shape[:2]}.")
 
     def blur(values: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(values, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA)

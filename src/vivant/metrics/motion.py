@@ -1,14 +1,15 @@
 """How a face moves, read from 478 landmarks, and how far a result's motion is from its driver's.
 
-Landmarks are (478, 3) in pixels as :class:`vivant.core.face.Face` describes them. Openings use three-dimensional
-distances over a rigid length of the same face along the same direction, so that turning the head does not change them.
-"Left" and "right" are the picture's sides for a face that looks at the camera.
+Landmarks are (478, 3) in pixels as :class:`vivant.core.face.Face` describes them. Openings use
+three-dimensional distances over a rigid length of the same face along the same direction, so that turning
+the head does not change them. "Left" and "right" are the picture's sides for a face that looks at the camera.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -60,7 +61,9 @@ def _length(landmarks: np.ndarray, pair: tuple[int, int]) -> float:
 
 
 def eye_distance(landmarks: np.ndarray) -> float:
-    """Pixels between the two eye centres in the picture plane, each centre midway between its eye's corners."""
+    """Pixels between the two eye centres in the picture plane, each centre midway between its eye's
+    corners.
+    """
     left, right = (landmarks[list(corners), :2].mean(0) for corners in EYE_CORNERS)
     return float(np.linalg.norm(left - right))
 
@@ -68,13 +71,16 @@ def eye_distance(landmarks: np.ndarray) -> float:
 def mouth_opening(landmarks: np.ndarray) -> float:
     """Gap of the inner lips (13-14) over the height of the upper face (10-2), both in 3D. Range 0 to about 1.
 
-    Both lengths run along the face's vertical, so a nod shortens them alike, and the jaw does not move the second.
+    Both lengths run along the face's vertical, so a nod shortens them alike, and the jaw does not move the
+    second.
     """
     return _length(landmarks, INNER_LIPS) / _length(landmarks, UPPER_FACE)
 
 
 def lid_opening(landmarks: np.ndarray) -> float:
-    """Lid gap (159-145, 386-374) over eye width (33-133, 362-263) in 3D, mean of both eyes. Range 0 to about 0.5."""
+    """Lid gap (159-145, 386-374) over eye width (33-133, 362-263) in 3D, mean of both eyes. Range 0 to about
+    0.5.
+    """
     ratios = [_length(landmarks, lids) / _length(landmarks, eye) for lids, eye in zip(LIDS, EYE_CORNERS)]
     return float(np.mean(ratios))
 
@@ -82,8 +88,8 @@ def lid_opening(landmarks: np.ndarray) -> float:
 def gaze(landmarks: np.ndarray) -> tuple[float, float]:
     """Iris centre relative to the middle of the eye corners, in eye widths, mean of both eyes: (right, down).
 
-    Measured in the picture plane along and across the line between the corners, so a tilted head changes nothing;
-    range about -0.3..0.3. It tells a direction in the picture, not an angle in degrees.
+    Measured in the picture plane along and across the line between the corners, so a tilted head changes
+    nothing; range about -0.3..0.3. It tells a direction in the picture, not an angle in degrees.
     """
     offsets = []
     for (left, right), iris in zip(EYE_CORNERS, IRISES):
@@ -114,9 +120,11 @@ def landmark_error(result: np.ndarray, true: np.ndarray) -> float:
 
 
 def rotation_angle(a: np.ndarray, b: np.ndarray) -> float:
-    """Geodesic angle in degrees (0..180) of the rotation between two (3, 3) rotations, the headline pose error.
+    """Geodesic angle in degrees (0..180) of the rotation between two (3, 3) rotations, the headline pose
+    error.
 
-    The angle of ``a^T b``, read from both its trace and its antisymmetric part, which stays exact near 0 and 180.
+    The angle of ``a^T b``, read from both its trace and its antisymmetric part, which stays exact near 0 and
+    180.
     """
     relative = a.T @ b
     twist = relative - relative.T
@@ -125,7 +133,8 @@ def rotation_angle(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def euler_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean absolute difference in degrees of pitch, yaw and roll, (3,) each, differences wrapped to -180..180.
+    """Mean absolute difference in degrees of pitch, yaw and roll, (3,) each, differences wrapped to
+    -180..180.
 
     Secondary pose error: it depends on the order of the angles, which :func:`rotation_angle` does not.
     """
@@ -136,12 +145,12 @@ def euler_error(a: np.ndarray, b: np.ndarray) -> float:
 def jitter(landmarks: Sequence[np.ndarray | None]) -> float:
     """Jitter in percent of the face's size, lower is better, for a result whose driver does not move.
 
-    Mean distance in the picture plane that a landmark moves from one frame to the next, over the longer side of the
-    first face's box. Pairs with a frame without a face are left out; NaN if none is left.
+    Mean distance in the picture plane that a landmark moves from one frame to the next, over the longer side
+    of the first face's box. Pairs with a frame without a face are left out; NaN if none is left.
     """
     steps = [
         np.linalg.norm(b[:, :2] - a[:, :2], axis=1).mean()
-        for a, b in zip(landmarks, landmarks[1:])
+        for a, b in pairwise(landmarks)
         if a is not None and b is not None
     ]
     if not steps:
@@ -154,8 +163,8 @@ def jitter(landmarks: Sequence[np.ndarray | None]) -> float:
 class Motion:
     """What was seen of one clip: F frames, None or NaN where no face was found.
 
-    ``landmarks``: F times (478, 3) or None. ``rotations``: (F, 3, 3) of the head. ``euler``: (F, 3) pitch, yaw, roll
-    in degrees. ``series``: {name: (F,)}, see :func:`face_series`.
+    ``landmarks``: F times (478, 3) or None. ``rotations``: (F, 3, 3) of the head, for row vectors.
+    ``euler``: (F, 3) pitch, yaw, roll in degrees. ``series``: {name: (F,)}, see :func:`face_series`.
     """
 
     landmarks: list[np.ndarray | None]
@@ -189,7 +198,9 @@ def read_motion(landmarks: Sequence[np.ndarray | None]) -> Motion:
 
 
 def absolute_errors(result: Motion, true: Motion) -> dict[str, float]:
-    """Landmark, rotation and Euler error of a result that should show the true motion itself, mean over frames."""
+    """Landmark, rotation and Euler error of a result that should show the true motion itself, mean over
+    frames.
+    """
     both = np.flatnonzero(result.found & true.found)
     rows = [
         (
@@ -204,18 +215,18 @@ def absolute_errors(result: Motion, true: Motion) -> dict[str, float]:
 
 
 def change_error(result: Motion, driver: Motion) -> float:
-    """Mean angle in degrees between the two heads' changes of rotation since the first frame where both have a face.
+    """Mean angle in degrees between the two heads' changes of rotation since the first frame where both have
+    a face.
 
-    The change is ``R_i R_0^T``, taken in the camera's axes, so faces that start in different poses compare.
+    The change is ``R_i R_0^T`` of rotations for row vectors: the turn in the head's own axes, which is what
+    relative motion transfers (LivePortrait, section 3.4), so faces that start in different poses compare.
     """
     both = np.flatnonzero(result.found & driver.found)
     if len(both) < 2:
         return float("nan")
     start = both[0]
     angles = [
-        rotation_angle(
-            result.rotations[i] @ result.rotations[start].T, driver.rotations[i] @ driver.rotations[start].T
-        )
+        rotation_angle(result.rotations[i] @ result.rotations[start].T, driver.rotations[i] @ driver.rotations[start].T)
         for i in both[1:]
     ]
     return float(np.mean(angles))

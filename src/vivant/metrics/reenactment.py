@@ -1,8 +1,9 @@
 """The protocol of reenactment: who drives whom, what is measured, and how it is kept.
 
-*Self-reenactment*: the first frame of a clip is the source and every frame of the clip drives it absolutely, so the true
-frame is known. *Cross-reenactment*: the clip drives another person's portrait relatively, so only motion and identity can
-be judged. In both, landmarks are found anew on the results by the same detector as on the true frames.
+*Self-reenactment*: the first frame of a clip is the source and every frame of the clip drives it absolutely,
+so the true frame is known. *Cross-reenactment*: the clip drives another person's portrait relatively, so
+only motion and identity can be judged. In both, landmarks are found anew on the results by the same detector
+as on the true frames.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Finder(Protocol):
 
 @dataclass(frozen=True)
 class Case:
-    """One thing to measure: ``driver`` (a clip file) drives ``portrait`` (a picture file), or itself if that is None."""
+    """One thing to measure: ``driver`` (a clip file) drives ``portrait`` (a picture file), or itself if that
+    is None.
+    """
 
     id: str
     task: Task
@@ -50,7 +53,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Protocol256:
-    """How clips are read. ``stride``: every n-th frame; ``limit``: most frames a clip; ``size``: side in pixels."""
+    """How clips are read. ``stride``: every n-th frame; ``limit``: most frames a clip; ``size``: side in
+    pixels.
+    """
 
     stride: int = 3
     limit: int = 60
@@ -59,7 +64,9 @@ class Protocol256:
 
 @dataclass(frozen=True)
 class Take:
-    """A clip as measured: F pictures (S, S, 3) uint8 and their landmarks (478, 3) in pixels, None without a face."""
+    """A clip as measured: F pictures (S, S, 3) uint8 and their landmarks (478, 3) in pixels, None without a
+    face.
+    """
 
     images: list[np.ndarray]
     landmarks: list[np.ndarray | None]
@@ -73,8 +80,9 @@ class Take:
 class Record:
     """What one method did on one case; a line of ``records.jsonl``.
 
-    ``frames``: scored frames; ``missing``: those of them where the result has no face; ``values``: means over frames;
-    ``moments``: of the series, see :mod:`vivant.metrics.statistics`; ``settings``: fingerprint of how it was made.
+    ``frames``: scored frames; ``missing``: those of them where the result has no face; ``values``: means
+    over frames; ``moments``: of the series, see :mod:`vivant.metrics.statistics`; ``settings``: fingerprint
+    of how it was made.
     """
 
     task: str
@@ -139,9 +147,7 @@ def true_frames(source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: 
         yield shown
 
 
-def still_frames(
-    source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: bool
-) -> Iterator[np.ndarray]:
+def still_frames(source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: bool) -> Iterator[np.ndarray]:
     """The baseline "repeat the still"."""
     return repeat_still(source, len(drivers))
 
@@ -158,7 +164,8 @@ def source_of(case: Case, driver: Take, finder: Finder, protocol: Protocol256) -
     Raises:
         FaceError: the portrait, or the first frame of the clip, has no face.
     """
-    take = read_take(case.portrait, finder, protocol) if case.portrait else driver
+    one = Protocol256(stride=1, limit=1, size=protocol.size)
+    take = read_take(case.portrait, finder, one) if case.portrait else driver
     if not take.images or take.landmarks[0] is None:
         where = f"the portrait {case.portrait}" if case.portrait else f"the first frame of {case.driver}"
         raise FaceError(f"No face was found in {where}, so nothing can be animated: leave it out.")
@@ -217,8 +224,9 @@ def run_case(
         made = animator(source, crops, case.task == "cross")
         results[name] = detect((resized(image, protocol.size) for image in made), finder)
         if len(results[name].images) != len(crops):
+            count = len(results[name].images)
             raise MediaError(
-                f"'{name}' gave {len(results[name].images)} frames for {len(crops)} of {case.driver.name}: it must give one each."
+                f"'{name}' gave {count} frames for {len(crops)} of {case.driver}: it must give one for each."
             )
         scores = measure(case.task, source, results[name], driver, motion)
         yield Record(case.task, case.id, name, case.person, settings, *scores)
@@ -243,7 +251,9 @@ def parse_record(line: str) -> Record:
 
 
 def read_records(path: str | os.PathLike[str]) -> list[Record]:
-    """Records kept by an earlier run, none if there is no file; a last line cut off by a crash is left out."""
+    """Records kept by an earlier run, none if there is no file; a last line cut off by a crash is left
+    out.
+    """
     if not Path(path).is_file():
         return []
     records = []

@@ -40,9 +40,7 @@ class Quantity:
 
 
 def _values(task: str) -> list[Quantity]:
-    rotation = (
-        "head rotation error, degrees" if task == "self" else "error of head rotation's change, degrees"
-    )
+    rotation = "head rotation error, degrees" if task == "self" else "error of head rotation's change, degrees"
     rows = [
         ("landmark_error", "landmark error / eye distance", "lower", 4),
         ("rotation_error", rotation, "lower", 2),
@@ -136,7 +134,8 @@ def _cell(estimate: Estimate, digits: int) -> str:
 def contact_sheet(
     source: FaceCrop, driver: Take, results: dict[str, Take], columns: int = 6, side: int = 160
 ) -> np.ndarray:
-    """One picture (H, W, 3) uint8: the source at the left of every row; rows are the driver, then each method, named.
+    """One picture (H, W, 3) uint8: the source at the left of every row; rows are the driver, then each
+    method, named.
 
     The columns are frames evenly spread from the second to the last.
     """
@@ -151,9 +150,7 @@ def _strip(name: str, images: Sequence[np.ndarray], side: int) -> np.ndarray:
     """A line of text above a row of pictures."""
     import cv2
 
-    row = np.concatenate(
-        [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images], 1
-    )
+    row = np.concatenate([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images], 1)
     label = np.full((18, row.shape[1], 3), 255, np.uint8)
     cv2.putText(label, name, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (20, 20, 20), 1, cv2.LINE_AA)
     return np.concatenate([label, row])
@@ -162,7 +159,5 @@ def _strip(name: str, images: Sequence[np.ndarray], side: int) -> np.ndarray:
 def stack_sheets(sheets: Sequence[np.ndarray]) -> np.ndarray:
     """Sheets of one width or less, one below the other on white."""
     width = max(sheet.shape[1] for sheet in sheets)
-    padded = [
-        np.pad(sheet, ((0, 8), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets
-    ]
+    padded = [np.pad(sheet, ((0, 8), (0, width - sheet.shape[1]), (0, 0)), constant_values=255) for sheet in sheets]
     return np.concatenate(padded)

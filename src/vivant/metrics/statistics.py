@@ -10,7 +10,8 @@ import numpy as np
 
 T = TypeVar("T")
 
-# below this mean square about the mean a series counts as constant: rounding noise of ratios near 1, not motion
+# below this mean square about the mean a series counts as constant: rounding noise of ratios near 1, not
+# motion
 _STILL = 1e-12
 
 
@@ -18,8 +19,8 @@ _STILL = 1e-12
 class Moments:
     """Centred sums of a driver's series x and a result's series y over one or more clips.
 
-    ``count``: frames; ``xx``, ``yy``, ``xy``: sums of (x - mean x)^2 and so on, means taken per clip, so that adding
-    the moments of clips pools their motion and ignores constant differences between people.
+    ``count``: frames; ``xx``, ``yy``, ``xy``: sums of (x - mean x)^2 and so on, means taken per clip, so
+    that adding the moments of clips pools their motion and ignores constant differences between people.
     """
 
     count: int = 0
@@ -39,7 +40,9 @@ class Moments:
 
     @property
     def gain(self) -> float:
-        """Least-squares slope of the result on the driver: 1 is full amplitude, 0 no motion; NaN if x is constant."""
+        """Least-squares slope of the result on the driver: 1 is full amplitude, 0 no motion; NaN if x is
+        constant.
+        """
         return float("nan") if self.xx <= _STILL * max(self.count, 1) else self.xy / self.xx
 
 
@@ -88,7 +91,8 @@ class Estimate:
 def bootstrap(
     clips: Sequence[T], statistic: Callable[[Sequence[T]], float], rounds: int = 1000, seed: int = 0
 ) -> Estimate:
-    """Resample whole clips with replacement (Efron 1979); frames of one clip are not independent of each other.
+    """Resample whole clips with replacement (Efron 1979); frames of one clip are not independent of each
+    other.
 
     With fewer than two clips the interval is NaN.
     """

@@ -29,11 +29,12 @@ def border_points(height: int, width: int) -> np.ndarray:
 
 
 class MeshWarp:
-    """Piecewise-affine warp of one picture: Delaunay triangles over its landmarks and fixed points on its border.
+    """Piecewise-affine warp of one picture: Delaunay triangles over its landmarks and fixed points on its
+    border.
 
-    The triangulation is the source's and is kept for all targets. Triangles that fold over each other are painted from
-    far to near (z of the target landmarks), so the nearer part of the face stays on top. What the source does not
-    show (inside of a closed mouth, the far cheek) is stretched skin.
+    The triangulation is the source's and is kept for all targets. Triangles that fold over each other are
+    painted from far to near (z of the target landmarks), so the nearer part of the face stays on top. What
+    the source does not show (inside of a closed mouth, the far cheek) is stretched skin.
     """
 
     def __init__(self, image: np.ndarray, landmarks: np.ndarray) -> None:
@@ -83,7 +84,9 @@ def _nearness(target: np.ndarray, border: int) -> np.ndarray:
 
 
 def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """(T, 2, 3) affine maps from each target triangle (T, 3, 2) to its source; a collapsed triangle maps to a point."""
+    """(T, 2, 3) affine maps from each target triangle (T, 3, 2) to its source; a collapsed triangle maps to
+    a point.
+    """
     ones = np.ones((*target.shape[:2], 1))
     system = np.concatenate([target, ones], 2)
     flat = np.abs(np.linalg.det(system)) < 1e-6
@@ -95,10 +98,11 @@ def _affine_maps(target: np.ndarray, source: np.ndarray) -> np.ndarray:
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Least-squares scale, rotation (D, D) and translation (D,) with ``target = scale * source R^T + translation``.
+    """Least-squares scale, rotation (D, D) and translation (D,) with ``target = scale * source R^T +
+    translation``.
 
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", IEEE TPAMI 13(4), 1991,
-    equations 40 to 42. Both (N, D).
+    Umeyama, "Least-squares estimation of transformation parameters between two point patterns", IEEE TPAMI
+    13(4), 1991, equations 40 to 42. Both (N, D).
     """
     centre_a, centre_b = source.mean(0), target.mean(0)
     a, b = source - centre_a, target - centre_b
@@ -113,29 +117,27 @@ def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarra
 def relative_target(portrait: np.ndarray, first: np.ndarray, driver: np.ndarray) -> np.ndarray:
     """The portrait's landmarks moved by the driver's change since its first frame. All (478, 3) pixels.
 
-    The skull's change is a similarity fitted to landmarks that expressions hardly move; what is left is expression and
-    is scaled by the ratio of the face sizes.
+    The skull's change is a similarity fitted to landmarks that expressions hardly move; what is left is
+    expression. Both are carried over in the head's own axes and in units of the face's size, as relative motion
+    of LivePortrait is (section 3.4 of its paper).
     """
-    scale, rotation, shift = similarity(first[list(SKULL)].astype(float), driver[list(SKULL)].astype(float))
-    expression = (driver - shift) @ rotation / scale - first
-    ratio = _size(portrait) / _size(first)
-    centre, first_centre = portrait[list(SKULL)].mean(0), first[list(SKULL)].mean(0)
-    moved = scale * (portrait - centre + ratio * expression) @ rotation.T
-    travel = scale * first_centre @ rotation.T + shift - first_centre
-    return (moved + centre + ratio * travel).astype(np.float32)
-
-
-def _size(landmarks: np.ndarray) -> float:
-    """Spread of the skull landmarks, a length in pixels that turning the head does not change."""
-    points = landmarks[list(SKULL)]
-    return float(np.sqrt(np.square(points - points.mean(0)).sum(1).mean()))
+    skull = list(SKULL)
+    first, driver, portrait = (points.astype(np.float64) for points in (first, driver, portrait))
+    scale, rotation, shift = similarity(first[skull], driver[skull])
+    size, own, _ = similarity(first[skull], portrait[skull])
+    expression = size * ((driver - shift) @ rotation / scale - first) @ own.T
+    centre, first_centre = portrait[skull].mean(0), first[skull].mean(0)
+    turn = own @ rotation @ own.T
+    travel = size * (scale * first_centre @ rotation.T + shift - first_centre)
+    return (scale * (portrait - centre + expression) @ turn.T + centre + travel).astype(np.float32)
 
 
 def mesh_warp(source: FaceCrop, drivers: Iterable[FaceCrop | None], relative: bool) -> Iterator[np.ndarray]:
-    """The baseline "piecewise-affine warp told the true landmarks": it sees the geometry of the frame to be made.
+    """The baseline "piecewise-affine warp told the true landmarks": it sees the geometry of the frame to be
+    made.
 
-    Absolute: bends the source to the driver's landmarks. Relative: moves the source's landmarks by the driver's change
-    since its first face. A frame without a face repeats the one before.
+    Absolute: bends the source to the driver's landmarks. Relative: moves the source's landmarks by the
+    driver's change since its first face. A frame without a face repeats the one before.
     """
     warp = MeshWarp(source.image, source.landmarks)
     first: np.ndarray | None = None
@@ -143,8 +145,6 @@ def mesh_warp(source: FaceCrop, drivers: Iterable[FaceCrop | None], relative: bo
     for driver in drivers:
         if driver is not None:
             first = driver.landmarks if first is None else first
-            target = (
-                relative_target(source.landmarks, first, driver.landmarks) if relative else driver.landmarks
-            )
+            target = relative_target(source.landmarks, first, driver.landmarks) if relative else driver.landmarks
             shown = warp(target)
         yield shown
