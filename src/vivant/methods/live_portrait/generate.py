@@ -1,0 +1,314 @@
+"""What comes out: frames of a portrait that follows a driver.
+
+The source's appearance is computed once, the driver's motion and the frames in batches; frames leave as soon as they
+are made, so memory grows only by the motion itself (about 300 numbers a driving frame). Nothing is kept in the
+modules, and nothing is random: the same input gives the same frames.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vivant.core.errors import FaceError, WeightsError
+from vivant.core.face import FaceCrop
+from vivant.methods.live_portrait.config import Config, Options
+from vivant.methods.live_portrait.motion import Motion, MotionTemplate, check_space, unflatten
+from vivant.methods.live_portrait.prepare import (
+    Features,
+    Square,
+    crop_ratios,
+    expand_features,
+    image_batch,
+    motion_of,
+    to_reference,
+)
+from vivant.methods.live_portrait.retargeting import (
+    SMALL_EYES,
+    USUAL_EYES,
+    Retargeter,
+    check_options,
+    find_reference,
+    reference_motion,
+)
+from vivant.nn.smoothing import kalman_smooth
+
+Smoother = Callable[[np.ndarray, float], np.ndarray]
+"""Values (F, D) and an observation variance -> smoothed values (F, D)."""
+CausalFilter = Callable[[np.ndarray], np.ndarray]
+"""The values (D,) of one frame -> filtered values (D,), remembering earlier frames."""
+
+_OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
+_FIELDS = ("exp", "rotation", "scale", "translation", "canonical", "eyes", "lip")
+
+
+@dataclass
+class _Portrait:
+    """B source faces: image (B, 3, S, S), motion and features; features are renewed when the precision changes."""
+
+    image: Tensor
+    motion: Motion
+    features: Features
+
+
+class Generator:
+    """LivePortrait's inference over the five modules of one configuration.
+
+    The modules are moved to ``device`` and set to evaluation. ``dtype`` is the precision of appearance, warp and
+    decoder (autocast); the motion extractor, the algebra and the stage II nets stay in float32, because half precision
+    makes the head tremble. ``smooth`` smooths whole clips, ``causal`` makes a filter for each stream; where one is None
+    the motion is used as measured.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        config: Config,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        smooth: Smoother | None = kalman_smooth,
+        causal: Callable[[], CausalFilter] | None = None,
+    ) -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._modules = {name: module.to(self.device).eval() for name, module in modules.items()}
+        self._smooth, self._causal = smooth, causal
+
+    def motion(self, crops: Iterable[FaceCrop | None], fps: Fraction | float = Fraction(25)) -> MotionTemplate:
+        """The motion of a driver, frame by frame, told in the square of its first crop.
+
+        A frame without a face (None) repeats the one before, at the beginning the first that comes; its number is
+        recorded in ``missing``.
+
+        Raises:
+            FaceError: no frame has a face.
+        """
+        found: list[Motion] = []
+        pending: list[FaceCrop] = []
+        rows: list[int] = []
+        missing: list[int] = []
+        square: Square | None = None
+        seen = 0
+        for number, crop in enumerate(crops):
+            if crop is None:
+                missing.append(number)
+            else:
+                square = square or Square.of(crop)
+                pending.append(crop)
+                seen += 1
+            rows.append(max(seen - 1, 0))
+            if square and len(pending) == _OBSERVED_AT_ONCE:
+                found.append(self._observe(pending, square).to("cpu"))
+                pending = []
+        if square is None:
+            raise FaceError("The driver shows no face in any frame: choose another clip or a lower threshold.")
+        if pending:
+            found.append(self._observe(pending, square).to("cpu"))
+        return self._template(found, rows, tuple(missing), Fraction(fps).limit_denominator(100_000))
+
+    def animate(
+        self,
+        source: FaceCrop | Iterable[FaceCrop | None],
+        motion: MotionTemplate,
+        options: Options | None = None,
+        reference: int | str = "first",
+        steady_eyes: bool = False,
+    ) -> Iterator[np.ndarray]:
+        """Frames (O, O, 3) uint8 RGB of the source following ``motion``.
+
+        A still gives one frame for every frame of the motion; a video as many as the shorter of the two has, or all of
+        its own when the driver is one picture. A source frame without a face repeats the view before it.
+        ``reference``: the driver's neutral frame, "first", "auto" (frontal, lips closed, eyes open) or a frame number.
+        ``steady_eyes``: hold the eyes of a source video as open as in its first frame.
+
+        Raises:
+            ConfigError: options or reference make no sense, or the motion is of another space.
+            FaceError: the source video shows no face.
+        """
+        options = options or Options()
+        check_options(options)
+        check_space(motion, self.config.family, self.config.space.keypoints)
+        index = find_reference(motion, reference)
+        if self._smooth and options.smoothing > 0 and len(motion) > 1:
+            motion = motion.smoothed(self._smooth, options.smoothing)
+        first = reference_motion(motion, index, self.config.space, options).to(self.device)
+        still = isinstance(source, FaceCrop)
+        nets = self._modules["stitching_retargeting_module"]
+        retargeter = Retargeter(nets, self.config, options, first, still, len(motion) == 1)
+        if isinstance(source, FaceCrop):
+            return self._animate_still(source, motion, retargeter, options.batch)
+        return self._animate_video(source, motion, retargeter, options.batch, steady_eyes)
+
+    def stream(
+        self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options | None = None
+    ) -> Iterator[np.ndarray]:
+        """One frame (O, O, 3) uint8 RGB for every crop as it comes, from past frames only.
+
+        The first face seen is the neutral reference. Until then the portrait is shown as it is; later a frame without
+        a face repeats the last picture.
+
+        Raises:
+            ConfigError: the options make no sense.
+        """
+        options = options or Options()
+        check_options(options)
+        return self._stream(source, crops, options)
+
+    def edit(self, source: FaceCrop, options: Options | None = None) -> np.ndarray:
+        """The portrait with ``options.sliders``, (O, O, 3) uint8 RGB.
+
+        Raises:
+            ConfigError: a slider is out of range.
+        """
+        options = options or Options()
+        portrait = self._portrait([source])
+        retargeter = self._retargeter(options, portrait.motion)
+        with torch.inference_mode():
+            keypoints = retargeter.edit(portrait.motion)
+        return self._render(portrait, keypoints)[0]
+
+    def _animate_still(
+        self, source: FaceCrop, motion: MotionTemplate, retargeter: Retargeter, batch: int
+    ) -> Iterator[np.ndarray]:
+        portrait = self._portrait([source])
+        for start in range(0, len(motion), batch):
+            yield from self._drive(portrait, motion.motion(range(start, min(start + batch, len(motion)))), retargeter)
+
+    def _animate_video(
+        self,
+        source: Iterable[FaceCrop | None],
+        motion: MotionTemplate,
+        retargeter: Retargeter,
+        batch: int,
+        steady_eyes: bool,
+    ) -> Iterator[np.ndarray]:
+        held, start, single = _held(source), 0, len(motion) == 1
+        steady: float | None = None
+        while crops := list(islice(held, batch if single else min(batch, len(motion) - start))):
+            portrait = self._portrait(crops)
+            if steady_eyes and start == 0:
+                opening = float(portrait.motion.eyes[0].mean())
+                steady = opening if opening >= SMALL_EYES else USUAL_EYES
+            rows = [0] * len(crops) if single else range(start, start + len(crops))
+            yield from self._drive(portrait, motion.motion(rows), retargeter, steady)
+            start += len(crops)
+
+    def _stream(self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options) -> Iterator[np.ndarray]:
+        portrait = self._portrait([source])
+        frame = self._render(portrait, portrait.motion.keypoints())[0]
+        causal = self._causal() if self._causal and options.smoothing > 0 else None
+        square: Square | None = None
+        retargeter: Retargeter | None = None
+        for crop in crops:
+            if crop is not None:
+                square = square or Square.of(crop)
+                driver = _filtered(self._observe([crop], square), causal)
+                retargeter = retargeter or self._retargeter(options, driver)
+                frame = next(self._drive(portrait, driver, retargeter))
+            yield frame.copy()
+
+    def _retargeter(self, options: Options, reference: Motion) -> Retargeter:
+        nets = self._modules["stitching_retargeting_module"]
+        return Retargeter(nets, self.config, options, reference.to(self.device))
+
+    def _drive(
+        self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
+    ) -> Iterator[np.ndarray]:
+        with torch.inference_mode():
+            keypoints = retargeter.drive(portrait.motion, driver.to(self.device), steady_eyes)
+        yield from self._render(portrait, keypoints)
+
+    @torch.inference_mode()
+    def _portrait(self, crops: Sequence[FaceCrop]) -> _Portrait:
+        image = image_batch(crops, self.config.input_size).to(self.device)
+        eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
+        motion = motion_of(self._modules["motion_extractor"](image), eyes, lip)
+        return _Portrait(image, motion, self._appearance(image))
+
+    @torch.inference_mode()
+    def _observe(self, crops: Sequence[FaceCrop], reference: Square) -> Motion:
+        """The motion of B driving crops in the coordinates of ``reference``, on the generator's device."""
+        image = image_batch(crops, self.config.input_size).to(self.device)
+        eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
+        motion = motion_of(self._modules["motion_extractor"](image), eyes, lip)
+        return to_reference(motion, [Square.of(crop) for crop in crops], reference)
+
+    def _template(
+        self, found: Sequence[Motion], rows: Sequence[int], missing: tuple[int, ...], fps: Fraction
+    ) -> MotionTemplate:
+        def joined(values: Iterable[Tensor]) -> np.ndarray:
+            return torch.cat(list(values)).numpy()[list(rows)]
+
+        arrays: dict[str, Any] = {name: joined(getattr(m, name) for m in found) for name in _FIELDS}
+        keypoints = joined(m.keypoints() for m in found)
+        return MotionTemplate(fps=fps, space=self.config.family, keypoints=keypoints, missing=missing, **arrays)
+
+    def _appearance(self, image: Tensor) -> Features:
+        with self._precision():
+            return self._modules["appearance_feature_extractor"](image)
+
+    @torch.inference_mode()
+    def _render(self, portrait: _Portrait, keypoints: Tensor) -> np.ndarray:
+        """(B, K, 3) keypoints -> (B, O, O, 3) uint8; a picture that half precision breaks is computed again."""
+        picture = self._decode(portrait, keypoints)
+        while not bool(torch.isfinite(picture).all()):
+            self._raise_precision()
+            portrait.features = self._appearance(portrait.image)
+            picture = self._decode(portrait, keypoints)
+        pixels = (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+        return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def _decode(self, portrait: _Portrait, keypoints: Tensor) -> Tensor:
+        features = expand_features(portrait.features, len(keypoints))
+        x_s = portrait.motion.keypoints().expand_as(keypoints)
+        with self._precision():
+            warped = self._modules["warping_module"](features, x_s, keypoints)
+            return self._modules["spade_generator"](warped["out"]).float()
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def _raise_precision(self) -> None:
+        """Go on in bfloat16 where the device has it, else float32; warns each time it changes, at most twice."""
+        if self.dtype == torch.float32:
+            raise WeightsError("The model's picture is not finite in float32: its weights are damaged or untrained.")
+        cuda = self.device.type == "cuda"
+        wide = self.dtype == torch.float16 and (torch.cuda.is_bf16_supported() if cuda else self.device.type == "cpu")
+        before, self.dtype = self.dtype, torch.bfloat16 if wide else torch.float32
+        warnings.warn(f"{before} gave broken pictures on this device; going on in {self.dtype}.", stacklevel=2)
+
+
+def _held(crops: Iterable[FaceCrop | None]) -> Iterator[FaceCrop]:
+    """The crops with gaps filled: by the one before, at the beginning by the first that comes."""
+    last: FaceCrop | None = None
+    leading = 0
+    for crop in crops:
+        if crop is None and last is None:
+            leading += 1
+            continue
+        if last is None and crop is not None:
+            yield from [crop] * leading
+        last = crop if crop is not None else last
+        if last is not None:
+            yield last
+    if last is None:
+        raise FaceError("The source video shows no face in any frame: choose another source or a lower threshold.")
+
+
+def _filtered(motion: Motion, causal: CausalFilter | None) -> Motion:
+    """One frame (B = 1) through a causal filter over exp, rotation, scale and translation."""
+    if causal is None:
+        return motion
+    names = ("exp", "rotation", "scale", "translation")
+    flat = torch.cat([getattr(motion, name).reshape(-1) for name in names]).cpu().numpy()
+    arrays = unflatten(np.asarray(causal(flat))[None], motion.exp.shape[1])
+    return replace(motion, **{name: torch.from_numpy(arrays[name]).to(motion.exp.device) for name in names})

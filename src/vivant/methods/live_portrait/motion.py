@@ -1,0 +1,289 @@
+"""Motion of a face over time: the batch that the algebra works on, and the template that is kept in a file.
+
+A template is the driver without its picture: about 300 numbers a frame, so a driver can be used again, sent to
+somebody, or replaced by another generator of motion, without showing who moved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vivant.core.errors import ConfigError, WeightsError
+from vivant.methods.live_portrait.algebra import transform_keypoints
+
+FORMAT = "vivant-motion"
+
+
+@dataclass(frozen=True)
+class Motion:
+    """B faces as the motion extractor sees them, all float32, keypoints in crop units -1..1 (x right, y down).
+
+    ``exp``: (B, K, 3) expression, added after the rotation. ``rotation``: (B, 3, 3), multiplies row vectors from the
+    right. ``scale``: (B, 1). ``translation``: (B, 3), z is not used. ``canonical``: (B, K, 3) keypoints of the
+    identity. ``eyes``: (B, 2) opening ratio of the eye on the left and on the right of the picture. ``lip``: (B, 1)
+    opening ratio of the lips. B may be 1 to stand for any number of frames.
+    """
+
+    exp: Tensor
+    rotation: Tensor
+    scale: Tensor
+    translation: Tensor
+    canonical: Tensor
+    eyes: Tensor
+    lip: Tensor
+
+    def keypoints(self) -> Tensor:
+        """Transformed keypoints x = s (x_c R + exp) + t (paper, equation 2), (B, K, 3)."""
+        return transform_keypoints(self.canonical, self.rotation, self.exp, self.scale, self.translation)
+
+    def to(self, device: torch.device | str) -> Motion:
+        """The same motion on ``device``."""
+        return Motion(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class MotionTemplate:
+    """The motion of one clip, F frames, every array float32 (K keypoints; meanings as in :class:`Motion`).
+
+    ``fps``: exact frames per second. ``space``: motion space it was made in ("published" or "lite"); keypoints of one
+    mean nothing in the other. ``keypoints``: (F, K, 3) transformed keypoints of the driver itself. ``missing``: numbers
+    of frames without a face; they repeat the nearest earlier frame. ``canonical``, ``keypoints``, ``eyes`` and ``lip``
+    are NaN where an imported file did not hold them.
+    """
+
+    fps: Fraction
+    space: str
+    exp: np.ndarray
+    rotation: np.ndarray
+    scale: np.ndarray
+    translation: np.ndarray
+    canonical: np.ndarray
+    keypoints: np.ndarray
+    eyes: np.ndarray
+    lip: np.ndarray
+    missing: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.exp) == 0:
+            raise WeightsError("A motion template needs at least one frame, and this one has none.")
+        count, points = self.exp.shape[:2]
+        for name, shape in _shapes(count, points).items():
+            if getattr(self, name).shape != shape:
+                got = getattr(self, name).shape
+                raise WeightsError(f"Motion template: '{name}' has shape {got} instead of {shape}: make it again.")
+
+    def __len__(self) -> int:
+        return len(self.exp)
+
+    def motion(self, rows: Sequence[int] | None = None) -> Motion:
+        """The frames numbered ``rows`` (None is all) as tensors on the CPU."""
+        names = ("exp", "rotation", "scale", "translation", "canonical", "eyes", "lip")
+        chosen = slice(None) if rows is None else list(rows)
+        return Motion(*(torch.from_numpy(np.array(getattr(self, n)[chosen], np.float32)) for n in names))
+
+    def smoothed(self, smooth: Callable[[np.ndarray, float], np.ndarray], variance: float) -> MotionTemplate:
+        """A smoother copy: ``smooth(values (F, D), variance)`` over exp, rotation, scale and translation.
+
+        The smoothed rotation matrices are projected back onto rotations, which the released code leaves out.
+        """
+        names = ("exp", "rotation", "scale", "translation")
+        flat = np.concatenate([getattr(self, n).reshape(len(self), -1) for n in names], axis=1)
+        arrays: dict[str, Any] = dict(unflatten(smooth(flat, variance), self.exp.shape[1]))
+        smoothed = replace(self, **arrays)
+        return replace(smoothed, keypoints=smoothed.motion().keypoints().numpy())
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; an interrupted write leaves nothing behind."""
+        from safetensors.numpy import save
+
+        arrays = {n: np.ascontiguousarray(getattr(self, n), np.float32) for n in _shapes(1, 1)}
+        note = {"format": FORMAT, "version": "1", "space": self.space, "fps": str(self.fps)}
+        data = save(arrays, {**note, "missing": json.dumps(self.missing)})
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> MotionTemplate:
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            WeightsError: the file is missing, damaged or not a motion template.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                note = file.metadata() or {}
+                if note.get("format") != FORMAT:
+                    raise WeightsError(f"{path} is not a motion template: make one with Generator.motion().")
+                arrays = {name: file.get_tensor(name) for name in _shapes(1, 1)}
+            missing = tuple(int(n) for n in json.loads(note["missing"]))
+            return cls(fps=Fraction(note["fps"]), space=note["space"], missing=missing, **arrays)
+        except (OSError, SafetensorError, KeyError, ValueError, ZeroDivisionError) as error:
+            raise WeightsError(f"{path} cannot be read as a motion template: {error}.") from error
+
+    @classmethod
+    def import_pickle(cls, path: str | Path, space: str = "published") -> MotionTemplate:
+        """Read a template that the released code wrote (.pkl), without running anything the file may contain.
+
+        Raises:
+            WeightsError: the file contains code, is damaged, or holds something else.
+        """
+        return _from_released(_read_numbers(Path(path)), Path(path), space)
+
+
+def unflatten(flat: np.ndarray, points: int) -> dict[str, np.ndarray]:
+    """(F, 3K + 13) rows of exp, rotation, scale, translation -> the four float32 arrays, rotations proper again."""
+    exp, rotation, scale, translation = np.split(flat, np.cumsum([3 * points, 9, 1]), axis=1)
+    return {
+        "exp": exp.reshape(-1, points, 3).astype(np.float32),
+        "rotation": nearest_rotation(rotation.reshape(-1, 3, 3)).astype(np.float32),
+        "scale": scale.astype(np.float32),
+        "translation": translation.astype(np.float32),
+    }
+
+
+def nearest_rotation(matrices: np.ndarray) -> np.ndarray:
+    """(F, 3, 3) any matrices -> the rotations nearest to them in the Frobenius norm (orthogonal Procrustes)."""
+    u, _, vt = np.linalg.svd(np.asarray(matrices, np.float64))
+    u[..., :, 2] *= np.linalg.det(u @ vt)[..., None]
+    return np.asarray(u @ vt)
+
+
+def _shapes(count: int, points: int) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every array of a template of ``count`` frames and ``points`` keypoints."""
+    volume = (count, points, 3)
+    return {
+        "exp": volume, "rotation": (count, 3, 3), "scale": (count, 1), "translation": (count, 3),
+        "canonical": volume, "keypoints": volume, "eyes": (count, 2), "lip": (count, 1),
+    }  # fmt: skip
+
+
+def _plain_dtype(name: str, *flags: object) -> np.dtype:
+    dtype = np.dtype(name)
+    if dtype.kind not in "fiub":
+        raise pickle.UnpicklingError(f"an array of type {name}")
+    return dtype
+
+
+def _latin_bytes(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"text in {encoding}")
+    return text.encode("latin1")
+
+
+def _from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Any = "C") -> np.ndarray:
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+
+
+# numpy's own rebuilders, taken from what it would pickle today; numpy 2 calls the package numpy._core
+_REBUILDERS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
+    ("numpy.core.multiarray", "scalar"): np.float32(1).__reduce__()[0],
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _plain_dtype,
+    ("_codecs", "encode"): _latin_bytes,
+}
+
+
+class _CodeError(Exception):
+    """The pickle names something that is not numbers."""
+
+
+class _NumbersOnly(pickle.Unpickler):
+    """An unpickler that can build numpy arrays and nothing else (dicts, lists, numbers and text need no class)."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few names that numpy 1 and 2 need to rebuild an array; anything else is refused."""
+        known = _REBUILDERS.get((module.replace("numpy._core", "numpy.core"), name))
+        if known is not None:
+            return known
+        raise _CodeError(f"{module}.{name}")
+
+
+def _read_numbers(path: Path) -> Any:
+    try:
+        return _NumbersOnly(io.BytesIO(path.read_bytes())).load()
+    except _CodeError as error:
+        raise WeightsError(
+            f"{path} contains code ({error}), which a motion template never needs: do not open it."
+        ) from error
+    except Exception as error:
+        raise WeightsError(f"{path} cannot be read as a motion template: {error}.") from error
+
+
+def _from_released(data: Any, path: Path, space: str) -> MotionTemplate:
+    """The released layout (a dict with a list ``motion`` of dicts, every array with a leading 1) -> a template."""
+    try:
+        items = data["motion"]
+        count = len(items)
+        exp = _stack(items, ("exp",), (-1, 3))
+        points = exp.shape[1]
+        return MotionTemplate(
+            fps=Fraction(str(data.get("output_fps", 25))).limit_denominator(1001),
+            space=space,
+            exp=exp,
+            rotation=_stack(items, ("R", "R_d"), (3, 3)),
+            scale=_stack(items, ("scale",), (1,)),
+            translation=_stack(items, ("t",), (3,)),
+            canonical=_stack(items, ("kp",), (points, 3), optional=True),
+            keypoints=_stack(items, ("x_s",), (points, 3), optional=True),
+            eyes=_ratios(data, ("c_eyes_lst", "c_d_eyes_lst"), (count, 2)),
+            lip=_ratios(data, ("c_lip_lst", "c_d_lip_lst"), (count, 1)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise WeightsError(f"{path} does not hold the motion of a clip: {error}.") from error
+
+
+def _stack(items: Sequence[Any], names: tuple[str, ...], shape: tuple[int, ...], optional: bool = False) -> np.ndarray:
+    """(F, *shape) float32 from the first of ``names`` that an item has; NaN where it has none and may."""
+    rows = []
+    for item in items:
+        found = next((n for n in names if n in item), None)
+        if found is None and not optional:
+            raise KeyError(names[0])
+        rows.append(np.full(shape, np.nan) if found is None else np.asarray(item[found]).reshape(shape))
+    return np.stack(rows).astype(np.float32)
+
+
+def _ratios(data: Any, names: tuple[str, ...], shape: tuple[int, int]) -> np.ndarray:
+    """(F, 2 or 1) opening ratios from a list of small arrays; NaN where the file has no such list."""
+    found = next((data[n] for n in names if n in data), None)
+    if found is None or len(found) == 0:
+        return np.full(shape, np.nan, np.float32)
+    return np.stack([np.asarray(row, np.float32).reshape(shape[1]) for row in found])
+
+
+def check_space(template: MotionTemplate, space: str, points: int) -> None:
+    """Refuse a template of another motion space.
+
+    Raises:
+        ConfigError: the template's keypoints mean something else than the model's.
+    """
+    if template.space != space or template.exp.shape[1] != points:
+        raise ConfigError(
+            f"This motion was made in the space '{template.space}' with {template.exp.shape[1]} keypoints, and the "
+            f"model moves '{space}' with {points}: extract the motion again with this model."
+        )

@@ -1,0 +1,261 @@
+"""From a portrait and a driver's motion to the keypoints that are rendered (paper sections 3.3 and 3.4).
+
+Where the released code is mended:
+- eye and lip retargeting add to the driven motion; there they replace it, and the head stops moving;
+- the eye target is the mean of both eyes of the driver; there it is the left one;
+- "silent lips" silences the lips only; there every other expression goes too, and the head shakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from vivant.core.errors import ConfigError
+from vivant.methods.live_portrait.algebra import motion_multiplier
+from vivant.methods.live_portrait.config import Config, MotionSpace, Options
+from vivant.methods.live_portrait.edits import check_sliders, edit_motion, head_angles
+from vivant.methods.live_portrait.motion import Motion, MotionTemplate
+
+MAX_RATIO = 0.8  # training range of the targets: 0..0.8 (paper, appendix on retargeting)
+OPEN_LIPS = 0.03  # an inner lip ratio above this counts as an open mouth
+SMALL_EYES, USUAL_EYES = 0.18, 0.39  # released target of steady eyes when the first frame shows them nearly closed
+
+
+def check_options(options: Options) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        ConfigError: naming the option and what it may be.
+    """
+    check_sliders(options.sliders)
+    if options.region not in ("all", "pose", "expression", "lips", "eyes"):
+        raise ConfigError(f"Region '{options.region}' is unknown: use all, pose, expression, lips or eyes.")
+    if options.driving not in ("expression-friendly", "pose-friendly"):
+        raise ConfigError(f"Driving '{options.driving}' is unknown: use expression-friendly or pose-friendly.")
+    if not abs(options.multiplier) < float("inf"):
+        raise ConfigError(f"The multiplier is {options.multiplier}: choose a finite number, 1 is as driven.")
+    if not 0 <= options.smoothing < float("inf"):
+        raise ConfigError(f"Smoothing is {options.smoothing}: choose 0 (off) or a small variance such as 3e-7.")
+    if options.batch < 1:
+        raise ConfigError(f"The batch is {options.batch}: at least one frame is computed at once.")
+
+
+def neutral_expression(space: MotionSpace) -> Tensor:
+    """(K, 3) expression of a neutral face with closed lips."""
+    neutral = torch.zeros(space.keypoints, 3)
+    for keypoint, values in space.neutral_expression.items():
+        neutral[keypoint] = torch.tensor(values)
+    return neutral
+
+
+def transferred(space: MotionSpace, options: Options, still: bool) -> Tensor:
+    """(K, 3) mask: the expression numbers that come from the driver.
+
+    A still in relative mode takes all of a region. Absolute mode and video sources take only the components that
+    carry expression, because the others hold the shape of the driver's face.
+    """
+    mask = torch.zeros(space.keypoints, 3, dtype=torch.bool)
+    if options.region in ("all", "expression"):
+        if still and options.relative:
+            mask[:] = True
+        for keypoint, axes in space.absolute:
+            mask[keypoint, ["xyz".index(axis) for axis in axes]] = True
+    elif options.region in ("lips", "eyes"):
+        mask[list(space.lips if options.region == "lips" else space.eyes)] = True
+    if options.neutral_lips:
+        mask[list(space.lips)] = False
+    return mask
+
+
+def find_reference(template: MotionTemplate, choice: int | str) -> int:
+    """Number of the driver's neutral frame: a number, "first", or "auto": frontal, closed lips, open eyes.
+
+    Raises:
+        ConfigError: no such frame or choice.
+    """
+    if choice == "first":
+        return 0
+    if isinstance(choice, int) and not isinstance(choice, bool):
+        if not 0 <= choice < len(template):
+            raise ConfigError(f"Reference frame {choice} does not exist: the driver has {len(template)} frames.")
+        return choice
+    if choice != "auto":
+        raise ConfigError(f"Reference '{choice}' is unknown: use first, auto or a frame number.")
+    motion = template.motion()
+    cost = torch.stack(head_angles(motion.rotation)).abs().sum(0)
+    eyes, lip = motion.eyes.nan_to_num(0).mean(1), motion.lip.nan_to_num(0)[:, 0]
+    # in degrees: lips parted by 0.1 weigh as much as a head 5 degrees off, eyes 0.1 less open than usual likewise
+    cost = cost + 50 * lip + 50 * (eyes.median() - eyes).clamp(min=0)
+    for number in template.missing:
+        cost[number] = torch.inf
+    return int(cost.argmin())
+
+
+def reference_motion(template: MotionTemplate, index: int, space: MotionSpace, options: Options) -> Motion:
+    """The driver's neutral state (B = 1), what relative motion is measured from.
+
+    A single picture has no earlier frame: its expression is measured from the neutral one (for the region "eyes" from
+    zero) and its pose from itself, so that the portrait keeps its own.
+    """
+    motion = template.motion([index])
+    if len(template) > 1:
+        return motion
+    neutral = neutral_expression(space)
+    return replace(motion, exp=(torch.zeros_like(neutral) if options.region == "eyes" else neutral)[None])
+
+
+class Retargeter:
+    """Computes the driven keypoints of one run; holds no state between frames.
+
+    ``still``: the source is one picture (else a video); ``single``: the driver is one picture.
+    """
+
+    def __init__(
+        self,
+        nets: nn.Module,
+        config: Config,
+        options: Options,
+        reference: Motion,
+        still: bool = True,
+        single: bool = False,
+    ) -> None:
+        check_options(options)
+        self._nets: Mapping[str, nn.Module] = dict(nets.named_children())
+        self._config, self._options = config, options
+        self._reference, self._still = reference, still
+        self._friendly = options.driving == "expression-friendly" and options.relative and still and not single
+        device = reference.exp.device
+        self._mask = transferred(config.space, options, still).to(device)
+        self._neutral = neutral_expression(config.space).to(device)
+        if options.eye_retargeting or options.lip_retargeting:
+            needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting
+            if any(bool(ratio.isnan().any()) for ratio in needed):
+                raise ConfigError("This motion file holds no eye and lip ratios: switch eye and lip retargeting off.")
+
+    def drive(self, source: Motion, driver: Motion, steady_eyes: float | None = None) -> Tensor:
+        """Keypoints (B, K, 3) of B frames; ``source`` has 1 row (a still) or B rows (a video).
+
+        ``steady_eyes``: opening ratio that the eyes of a source video are held at.
+        """
+        options, x_s = self._options, source.keypoints()
+        base = self._base(source)
+        x_d = self._target(base, driver).keypoints()
+        if self._friendly:
+            x_d = self._adapted(base, x_d)
+        normalised = self._lip_normalisation(source, x_s)
+        x_d = x_d + self._condition_deltas(source, x_s, driver, normalised is not None)
+        if options.stitching:
+            x_d = self.stitch(x_s, x_d)
+        if normalised is not None:
+            x_d = x_d + normalised
+        if steady_eyes is not None:
+            x_d = x_d + self._eyes(source, x_s, torch.full_like(source.lip, steady_eyes))
+        return x_s + (x_d - x_s) * options.multiplier
+
+    def edit(self, source: Motion) -> Tensor:
+        """Keypoints (B, K, 3) of the source with the sliders, and stitching if it is on."""
+        x_s = source.keypoints()
+        x_d = self._base(source).keypoints() + self._slider_deltas(source, x_s)
+        return self.stitch(x_s, x_d) if self._options.stitching else x_d
+
+    def stitch(self, x_s: Tensor, x_d: Tensor) -> Tensor:
+        """x_d moved so that the shoulders meet the portrait (paper, equation 6); (B, K, 3)."""
+        count, points = x_d.shape[:2]
+        pair = torch.cat([x_s.expand_as(x_d).flatten(1), x_d.flatten(1)], dim=1)
+        delta = self._nets["retarget_shoulder"](pair)
+        shift = torch.cat([delta[:, 3 * points :], delta.new_zeros(count, 1)], dim=1)
+        return x_d + delta[:, : 3 * points].reshape(count, points, 3) + shift[:, None]
+
+    def _base(self, source: Motion) -> Motion:
+        """The source with the wishes that do not depend on the driver."""
+        base = edit_motion(source, self._options.sliders, self._config.family)
+        if not self._options.neutral_lips:
+            return base
+        exp, lips = base.exp.clone(), list(self._config.space.lips)
+        exp[:, lips] = self._neutral[lips]
+        return replace(base, exp=exp)
+
+    def _target(self, base: Motion, driver: Motion) -> Motion:
+        """The motion to render before stitching, B rows: facts of the paper's section 3.4 and the released code."""
+        options, first, count = self._options, self._reference, len(driver.exp)
+        relative, pose = options.relative, options.region in ("all", "pose")
+        moved = base.exp + driver.exp - first.exp if relative else driver.exp
+        exp = torch.where(self._mask, moved, base.exp)
+        rotation, scale, translation = base.rotation, base.scale, base.translation
+        if pose:
+            turn = driver.rotation @ first.rotation.transpose(1, 2)
+            rotation = turn @ base.rotation if relative else driver.rotation
+        if pose and self._still:
+            translation = translation + driver.translation - first.translation if relative else driver.translation
+        if relative and self._still and options.region == "all":
+            scale = scale * driver.scale / first.scale
+        return Motion(
+            exp, rotation.expand(count, 3, 3), scale.expand(count, 1), translation.expand(count, 3),
+            base.canonical.expand_as(exp), driver.eyes, driver.lip,
+        )  # fmt: skip
+
+    def _adapted(self, base: Motion, x_d: Tensor) -> Tensor:
+        """x_b + m (x_d - x_0), m from hull volumes ("expression-friendly" driving), x_0 the driven reference frame.
+
+        As in the released code x_0 already carries the portrait's size, so m is 1 up to rounding in relative mode;
+        what remains is that the reference frame lands on the portrait exactly.
+        """
+        x_b, x_0 = base.keypoints(), self._target(base, self._reference).keypoints()
+        return x_b + motion_multiplier(x_b[0], x_0[0]) * (x_d - x_0)
+
+    def _lip_normalisation(self, source: Motion, x_s: Tensor) -> Tensor | None:
+        """Delta that closes an open mouth of the portrait before it is driven, None where nothing is to do."""
+        open_lips = source.lip >= OPEN_LIPS
+        if not (self._options.normalize_lips and self._options.relative and bool(open_lips.any())):
+            return None
+        return self._lips(source, x_s, torch.zeros_like(source.lip)) * open_lips[:, None]
+
+    def _condition_deltas(self, source: Motion, x_s: Tensor, driver: Motion, closed: bool) -> Tensor:
+        """Eye and lip retargeting plus the sliders' targets, (B or 1, K, 3), 0 where nothing is asked.
+
+        In relative mode the driven keypoints have opened the eyes by the driver's change already, so only what is
+        left to the target is added: R(target) - R(reached).
+        """
+        options, first = self._options, self._reference
+        total = self._slider_deltas(source, x_s)
+        if options.eye_retargeting:
+            target, change = driver.eyes.mean(1, True), (driver.eyes - first.eyes).mean(1, True)
+            total = total + self._eyes(source, x_s, target)
+            if options.relative:
+                reached = source.eyes.mean(1, True) + change * bool(self._mask[list(self._config.space.eyes)].any())
+                total = total - self._eyes(source, x_s, reached)
+        if options.lip_retargeting:
+            total = total + self._lips(source, x_s, driver.lip)
+            if options.relative:
+                moved = bool(self._mask[list(self._config.space.lips)].any())
+                start = source.lip * (source.lip < OPEN_LIPS) if closed else source.lip
+                total = total - self._lips(source, x_s, start + (driver.lip - first.lip) * moved)
+        return total
+
+    def _slider_deltas(self, source: Motion, x_s: Tensor) -> Tensor:
+        """Deltas of the sliders ``eyes_ratio`` and ``lip_ratio``; none where the source is there already (0.01)."""
+        sliders, total = self._options.sliders, torch.zeros_like(x_s)
+        if sliders.eyes_ratio is not None:
+            target = source.eyes.new_full((len(source.eyes), 1), sliders.eyes_ratio)
+            asked = ((source.eyes.mean(1, True) - target).abs() >= 0.005)[:, None]
+            total = total + self._eyes(source, x_s, target) * asked
+        if sliders.lip_ratio is not None:
+            target = torch.full_like(source.lip, sliders.lip_ratio)
+            total = total + self._lips(source, x_s, target) * ((source.lip - target).abs() >= 0.005)[:, None]
+        return total
+
+    def _eyes(self, source: Motion, x_s: Tensor, target: Tensor) -> Tensor:
+        return self._ask("retarget_eye", x_s, source.eyes, target)
+
+    def _lips(self, source: Motion, x_s: Tensor, target: Tensor) -> Tensor:
+        return self._ask("retarget_mouth", x_s, source.lip, target)
+
+    def _ask(self, net: str, x_s: Tensor, now: Tensor, target: Tensor) -> Tensor:
+        """Delta (B, K, 3) of an MLP for x_s (1 or B rows), the present ratios and the target ratio (B, 1)."""
+        rows = torch.cat([value.expand(len(target), -1) for value in (x_s.flatten(1), now)], dim=1)
+        delta = self._nets[net](torch.cat([rows, target.clamp(0, MAX_RATIO)], dim=1))
+        return delta.reshape(len(target), -1, 3)
