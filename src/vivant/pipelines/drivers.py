@@ -1,0 +1,119 @@
+"""What drives: a video, picture, camera clip or saved motion, read once into a motion template."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vivant.core.clip import Audio, Clip
+from vivant.core.errors import MediaError
+from vivant.core.spec import MethodSpec
+from vivant.pipelines.crops import DriverCrops
+from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, at_rate, is_path, name_of
+from vivant.pipelines.progress import bar, spans
+
+
+@dataclass
+class Driver:
+    """``clip``: its pictures, or None for saved motion. ``motion``: the saved motion, or None for
+    pictures."""
+
+    name: str
+    clip: Clip | None = None
+    motion: Any = None
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second of the pictures or of the saved motion."""
+        fps: Fraction = self.clip.fps if self.clip is not None else self.motion.fps
+        return fps
+
+
+def open_driver(spec: MethodSpec, value: Media | Any, published: bool) -> Driver:
+    """A driver from a path, array, Clip or motion template.
+
+    ``published``: the loaded nets speak the published motion space, which released .pkl templates need.
+
+    Raises:
+        MediaError: missing or unreadable media.
+        WeightsError: a motion file that is damaged, foreign or contains code.
+    """
+    name = name_of(value, "driver")
+    if hasattr(value, "exp") and hasattr(value, "fps"):
+        return Driver(name, motion=value)
+    if is_path(value) and Path(value).suffix.lower() in MOTION_SUFFIXES:
+        return Driver(name, motion=_open_motion(spec, Path(value), published))
+    return Driver(name, clip=as_clip(value, "driver"))
+
+
+def _open_motion(spec: MethodSpec, path: Path, published: bool) -> Any:
+    if not path.is_file():
+        raise MediaError(f"The motion file {path} does not exist: check the path.")
+    template = spec.part("motion").MotionTemplate
+    if path.suffix.lower() == ".pkl":
+        return template.import_pickle(path)
+    return template.load(path)
+
+
+def read_motion(
+    generator: Any, config: Any, driver: Driver, face: str | int, fps: Fraction, progress: bool
+) -> tuple[Any, list[str]]:
+    """The driver's motion on a timeline of ``fps``, and warnings about frames without a face.
+
+    Raises:
+        MediaError: no frames.
+        FaceError: no face in any frame.
+    """
+    if driver.clip is None:
+        return resampled_motion(driver.motion, fps), []
+    clip = at_rate(driver.clip, fps)
+    frames = bar(clip.frames, clip.count, "read driver", progress)
+    crops = DriverCrops(frames, float(fps), config.driving_crop, config.input_size, face, driver.name)
+    motion = replace(generator.motion(crops), fps=fps)
+    if not crops.missing:
+        return motion, []
+    return motion, [
+        f"No face in {len(crops.missing)} of {crops.count} frames of {driver.name}, the motion is held there: "
+        f"frames {spans(crops.missing)}."
+    ]
+
+
+def resampled_motion(motion: Any, fps: Fraction) -> Any:
+    """A motion template on another frame rate, each frame taking what was last seen at its time."""
+    if motion.fps == fps or len(motion) == 1:
+        return replace(motion, fps=fps)
+    step = motion.fps / fps
+    rows = [int(index * step) for index in range(-int(-len(motion) // step))]
+    arrays = {item.name: getattr(motion, item.name) for item in fields(motion)}
+    taken = {name: value[rows] for name, value in arrays.items() if isinstance(value, np.ndarray)}
+    held = set(motion.missing)
+    missing = tuple(index for index, row in enumerate(rows) if row in held)
+    return replace(motion, fps=fps, missing=missing, **taken)
+
+
+def sound_of(value: Any, clip: Clip | None, warnings: list[str]) -> Audio | None:
+    """The sound of a clip or file; unreadable sound is named in ``warnings`` and left out."""
+    if clip is not None and clip.audio is not None:
+        return clip.audio
+    if not is_path(value) or clip is None or clip.count == 1 or Path(value).is_dir():
+        return None
+    from vivant.media.audio import read_audio
+    from vivant.media.video import probe
+
+    try:
+        return read_audio(os.fspath(value)) if probe(value).has_audio else None
+    except MediaError as error:
+        warnings.append(f"The result is silent: {error}")
+        return None
+
+
+def cut_sound(audio: Audio | None, seconds: Fraction) -> Audio | None:
+    """``audio`` cut to at most ``seconds``."""
+    if audio is None:
+        return None
+    return Audio(audio.samples[: round(seconds * audio.rate)], audio.rate)

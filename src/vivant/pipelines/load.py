@@ -1,0 +1,196 @@
+"""A method in memory: its modules, weights, device and number type, ready for many portraits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vivant.core.errors import ConfigError
+from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.core.spec import MethodSpec
+from vivant.pipelines.options import build_options, unknown
+
+if TYPE_CHECKING:
+    import torch
+
+    from vivant.pipelines.animation import Animation
+    from vivant.pipelines.inputs import Media
+
+DTYPES = {"fp32": "float32", "float32": "float32", "fp16": "float16", "float16": "float16"} | {
+    "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
+}
+
+
+def pick_device(name: str = "auto") -> str:
+    """A usable torch device: ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        ConfigError: unknown name, or that hardware is not there.
+    """
+    import torch
+
+    have = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(kind for kind in ("cuda", "mps", "cpu") if have[kind])
+    kind = name.split(":")[0]
+    if kind not in have:
+        raise unknown("device", name, ["auto", *have])
+    if not have[kind]:
+        raise ConfigError(f"There is no {kind} device on this machine: use --device cpu or auto.")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise ConfigError(f"The device '{name}' does not exist on this machine: use {kind} or auto.") from None
+    return name
+
+
+def pick_dtype(name: str, device: str) -> torch.dtype:
+    """The torch number type; ``"auto"`` is fp32 everywhere, fp16 needs a GPU.
+
+    Raises:
+        ConfigError: unknown name, or fp16 on the CPU.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.float32
+    if name not in DTYPES:
+        raise unknown("number type", name, ["auto", "fp32", "fp16", "bf16"])
+    if DTYPES[name] == "float16" and device == "cpu":
+        raise ConfigError("fp16 needs a GPU: use --dtype fp32 (or bf16) on the CPU.")
+    kind: torch.dtype = getattr(torch, DTYPES[name])
+    return kind
+
+
+@dataclass
+class Pipeline:
+    """One loaded method. ``generator``: the method's Generator; ``weights_info``: what its weights module
+    reported."""
+
+    spec: MethodSpec
+    preset: str
+    config: Any
+    generator: Any
+    weights_info: Any
+    device: str
+    dtype: str
+    seed: int = 0
+    _finder: Any = field(default=None, repr=False)
+
+    @property
+    def finder(self) -> Any:
+        """The face finder, made on first use and kept."""
+        if self._finder is None:
+            from vivant.perception.faces import FaceFinder
+
+            self._finder = FaceFinder()
+        return self._finder
+
+    def options(
+        self,
+        values: Mapping[str, Any] | None = None,
+        sliders: Mapping[str, Any] | None = None,
+        strength: Mapping[str, float] | None = None,
+    ) -> Any:
+        """The method's Options, checked; raises ConfigError on an unknown name or a value out of range."""
+        return build_options(self.spec, values, sliders, strength)
+
+    def animate(
+        self,
+        source: Media,
+        driving: Media | None = None,
+        *,
+        face: str | int = "largest",
+        driving_face: str | int = "largest",
+        fps: float | str | Fraction | None = None,
+        sliders: Mapping[str, Any] | None = None,
+        strength: Mapping[str, float] | None = None,
+        crop_only: bool = False,
+        side_by_side: bool = False,
+        match_color: bool = False,
+        progress: bool = False,
+        **values: Any,
+    ) -> Animation:
+        """Animate ``source`` by ``driving``; see :func:`vivant.animate` for the arguments."""
+        from vivant.pipelines.animate import Request, run
+
+        options = self.options(values, sliders, strength)
+        request = Request(source, driving, options, face, driving_face, fps, crop_only, side_by_side)
+        request.match_color, request.progress = match_color, progress
+        return run(self, request)
+
+    def edit(
+        self,
+        source: Media,
+        *,
+        face: str | int = "largest",
+        sliders: Mapping[str, Any] | None = None,
+        crop_only: bool = False,
+        **values: Any,
+    ) -> np.ndarray:
+        """A still changed by sliders, (H, W, 3) uint8 RGB at its own size; see :func:`vivant.edit`."""
+        from vivant.pipelines.edit import edit_still
+
+        return edit_still(self, source, self.options(values, sliders), face, crop_only)[0]
+
+    def stream(
+        self,
+        source: Media,
+        driving: Any,
+        *,
+        face: str | int = "largest",
+        sliders: Mapping[str, Any] | None = None,
+        strength: Mapping[str, float] | None = None,
+        crop_only: bool = False,
+        **values: Any,
+    ) -> Iterator[np.ndarray]:
+        """Frames as the driver delivers its own, looking only back: for cameras and live use.
+
+        ``driving``: a path, a Clip or any iterable of (H, W, 3) uint8 RGB frames. Yields (H, W, 3) uint8 RGB.
+        """
+        from vivant.pipelines.stream import stream
+
+        options = self.options(values, sliders, strength)
+        return stream(self, source, driving, options, face, crop_only)
+
+
+def load(
+    method: str = DEFAULT_METHOD,
+    weights: str | os.PathLike[str] | None = None,
+    preset: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+) -> Pipeline:
+    """Load a method.
+
+    ``weights``: a file or folder of weights, or the name of a preset; None takes the preset's own.
+    ``preset``: one of the method's presets, None is its default. ``device``: "auto", "cpu", "cuda", "cuda:1",
+    "mps". ``dtype``: "auto", "fp32", "fp16", "bf16". ``seed``: sets torch's random numbers, which also fill
+    the nets of the preset "tiny".
+
+    Raises:
+        ConfigError: unknown method, preset, device or number type.
+        WeightsError: the weights are missing, damaged or of another model.
+    """
+    spec = get_method(method)
+    path = weights
+    if preset is None and isinstance(weights, str) and weights in spec.presets:
+        preset, path = weights, None
+    preset = preset or spec.default_preset
+    if preset not in spec.part("config").PRESETS:
+        raise unknown(f"preset of {spec.name}", preset, spec.presets)
+    chosen = pick_device(device)
+    kind = pick_dtype(dtype, chosen)
+    import torch
+
+    torch.manual_seed(seed)
+    modules, config, info = spec.part("weights").load_modules(preset, path)
+    generator = spec.part("generate").Generator(modules, config, device=chosen, dtype=kind)
+    return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)

@@ -1,0 +1,30 @@
+"""Progress bars on stderr, with the time left; silent unless asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def bar(items: Iterable[T], total: int | None, what: str, show: bool) -> Iterator[T]:
+    """``items``, counted on stderr when ``show`` is set; ``total`` gives the time left."""
+    if not show:
+        return iter(items)
+    from tqdm import tqdm
+
+    return iter(tqdm(items, total=total, desc=f"vivant: {what}", unit="frame", dynamic_ncols=True))
+
+
+def spans(numbers: Iterable[int], limit: int = 8) -> str:
+    """Frame numbers in words, runs joined: ``"3-7, 12"``; after ``limit`` runs the rest is counted."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:limit]]
+    rest = sum(b - a + 1 for a, b in runs[limit:])
+    return ", ".join(words) + (f" and {rest} more" if rest else "")
