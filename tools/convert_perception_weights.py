@@ -1,9 +1,10 @@
 """Make ``src/vivant/assets/perception`` from the files their makers published (run by developers only).
 
 Usage: python tools/convert_perception_weights.py SOURCE_FOLDER
-where SOURCE_FOLDER holds ``face_landmarker.task`` (Google), ``face_detection_full_range_sparse.tflite`` (Google) and
-``face_recognition_model.bin`` with ``face_recognition_model-weights_manifest.json`` (dlib's net as face-api publishes
-it). Needs ``pip install tflite`` (the flatbuffer schema) besides Vivant's own dependencies.
+where SOURCE_FOLDER holds ``face_landmarker.task`` and ``face_detection_full_range_sparse.tflite`` (Google),
+``face_recognition_model.bin`` and ``face_recognition_model-weights_manifest.json`` (dlib's net as face-api
+publishes it). Needs ``pip install tflite`` (the flatbuffer schema) besides Vivant's own
+dependencies.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+from tflite_reader import weights_in_order
+from torch import nn
+
+from vivant.perception.twins import BlendshapeNet, LandmarkNet
 
 TARGET = Path(__file__).resolve().parent.parent / "src" / "vivant" / "assets" / "perception"
 TASK_MEMBERS = {
@@ -59,7 +64,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def canonical_face(metadata: bytes) -> dict[str, np.ndarray]:
-    """Canonical mesh of Google's face geometry: vertices (468, 3) in cm, uv (468, 2), triangles (898, 3), weights (468,)."""
+    """Google's canonical mesh: vertices (468, 3) in cm, uv (468, 2), triangles (898, 3), weights (468,)."""
     weights = np.zeros(468, np.float32)
     vertex: list[float] = []
     index: list[int] = []
@@ -85,7 +90,9 @@ def canonical_face(metadata: bytes) -> dict[str, np.ndarray]:
 def identity_tensors(folder: Path) -> dict[str, np.ndarray]:
     """dlib's ResNet from face-api's uint8 shards, kept as uint8: kernels become (out, in, height, width).
 
-    Beside each uint8 tensor ``name`` stands ``name:range``, float32 (step, lowest): value = step * stored + lowest. The last layer is not quantised: fp16.
+    Beside each uint8 tensor ``name`` stands ``name:range``, float32 (step, lowest): value = step * stored
+    + lowest.
+    The last layer is not quantised: fp16.
     """
     manifest = json.loads((folder / "face_recognition_model-weights_manifest.json").read_text())
     data = (folder / "face_recognition_model.bin").read_bytes()
@@ -104,9 +111,7 @@ def identity_tensors(folder: Path) -> dict[str, np.ndarray]:
         else:
             tensors[name] = tensors[name].astype(np.float16)
     if at != len(data):
-        raise ValueError(
-            f"{len(data) - at} bytes of face_recognition_model.bin are not described by its manifest"
-        )
+        raise ValueError(f"{len(data) - at} bytes of face_recognition_model.bin are not described by its manifest")
     return tensors
 
 
@@ -114,6 +119,24 @@ def _identity_name(name: str) -> str:
     renamed = name.replace("/", ".").replace("conv.filters", "conv.weight")
     renamed = renamed.replace("scale.weights", "scale.weight").replace("scale.biases", "scale.bias")
     return renamed if "." in renamed else f"{renamed}.weight"
+
+
+def twin_tensors(net: nn.Module, tflite_file: Path) -> dict[str, np.ndarray]:
+    """State of ``net`` in fp16: its parameters stand in the order in which the file's operations use them."""
+    weights, parameters = weights_in_order(tflite_file), dict(net.named_parameters())
+    if len(weights) != len(parameters):
+        raise ValueError(f"{tflite_file.name} has {len(weights)} constants, the net {len(parameters)} parameters")
+    if isinstance(net, BlendshapeNet):  # its own parameter stands before those of its layers
+        parameters = {name: parameters[name] for name in sorted(parameters, key=_blendshape_order)}
+    return {
+        name: value.reshape(parameter.shape).astype(np.float16)
+        for value, (name, parameter) in zip(weights, parameters.items())
+    }
+
+
+def _blendshape_order(name: str) -> int:
+    """Rank in the file of a BlendshapeNet parameter's part; parameters of one part keep their order."""
+    return ["tokens", "channels", "class_token", "blocks", "head"].index(name.split(".")[0])
 
 
 def main() -> None:
@@ -126,6 +149,9 @@ def main() -> None:
         save_file(canonical_face(task.read(GEOMETRY)), TARGET / "canonical_face.safetensors")
     full_range = (source / "face_detection_full_range_sparse.tflite").read_bytes()
     (TARGET / "face_detector_full_range.tflite").write_bytes(full_range)
+    for net, name in ((LandmarkNet(False), "landmark"), (BlendshapeNet(False), "blendshape")):
+        origin = TARGET / f"face_{name}s.tflite"
+        save_file(twin_tensors(net, origin), TARGET / f"{name}_net.safetensors")
     save_file(identity_tensors(source), TARGET / "identity_net.safetensors")
     for path in sorted(TARGET.iterdir()):
         print(path.name, path.stat().st_size)

@@ -1,4 +1,4 @@
-"""Adapters that see: face detection, tracking, dense landmarks, head pose, identity, and their differentiable twins."""
+"""Adapters that see: faces, tracks, landmarks, head pose, identity, and differentiable twins of nets."""
 
 from vivant.perception.mesh import BLENDSHAPE_NAMES
 

@@ -16,9 +16,11 @@ from vivant.perception.runtime import Runtime
 
 @dataclass(frozen=True)
 class Detections:
-    """N candidate faces. ``boxes``: (N, 4) x0, y0, x1, y1; ``keypoints``: (N, 6, 2); both in pixels of the picture.
+    """N candidate faces, in pixels of the picture.
 
-    Keypoints: eye on the left of an upright picture, other eye, nose tip, mouth, two ears. ``scores``: (N,) in 0..1.
+    ``boxes``: (N, 4) x0, y0, x1, y1. ``keypoints``: (N, 6, 2): the eye on the
+    left of an upright picture, the other eye, nose tip, mouth, two ears.
+    ``scores``: (N,) in 0..1.
     """
 
     boxes: np.ndarray
@@ -62,7 +64,7 @@ def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def merge(found: Detections, threshold: float = 0.3) -> Detections:
-    """Weighted non-maximum suppression: candidates that overlap more than ``threshold`` become their weighted mean."""
+    """Weighted non-maximum suppression: candidates overlapping more than ``threshold`` become their mean."""
     order = np.argsort(-found.scores)
     boxes, keypoints, scores = [], [], []
     while len(order):
@@ -104,7 +106,7 @@ class FaceDetector:
         self._anchors = _anchor_centres(self._size, layers)
 
     def __call__(self, image: np.ndarray, threshold: float = 0.5) -> Detections:
-        """Candidates in ``image`` (H, W, 3) uint8 RGB whose score is at least ``threshold``, merged, best first."""
+        """Candidates in ``image`` (H, W, 3) uint8 RGB of at least ``threshold``, merged, best first."""
         tensor, scale, offset = self._letterbox(image)
         regression, logits = self._net(tensor)
         scores = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1), -80, 80)))
@@ -120,7 +122,7 @@ class FaceDetector:
         return merge(Detections(boxes, points[:, 2:], scores[rows]))
 
     def _letterbox(self, image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """(1, S, S, 3) in -1..1 with the whole picture in its middle, pixels of it per picture pixel, its offset."""
+        """(1, S, S, 3) in -1..1 with the whole picture in its middle, the scale, the offset."""
         height, width = image.shape[:2]
         scale = self._size / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))

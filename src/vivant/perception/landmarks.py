@@ -59,16 +59,20 @@ def box_of_landmarks(landmarks: np.ndarray) -> np.ndarray:
 
 
 def cut_square(image: np.ndarray, square: Square, size: int = INPUT) -> np.ndarray:
-    """The (size, size, 3) uint8 view of ``square``; black outside the picture; large squares are averaged down."""
-    matrix = square.to_picture(size)
-    step = square.side / size
-    if step > 2:  # bilinear sampling alone would skip pixels: average the part that is needed first
-        image, matrix = _reduced(image, matrix, size, step)
+    """The (size, size, 3) uint8 view of ``square``, black outside the picture; large squares are averaged."""
+    image, matrix = shrink_for_warp(image, square.to_picture(size), size)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-def _reduced(image: np.ndarray, matrix: np.ndarray, size: int, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """The part of ``image`` under the view, shrunk by ``step``, and the matrix that leads into it."""
+def shrink_for_warp(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a bilinear warp of ``image`` into a square view of ``size`` pixels should read, and the matrix for it.
+
+    ``matrix`` (2, 3) maps view to picture. Bilinear sampling with steps above two pixels would skip some: then the
+    part under the view is first shrunk by averaging; else image and matrix come back as they are.
+    """
+    step = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if step <= 2:
+        return image, matrix
     corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
     limit = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(corners.min(1)).astype(int), 0, limit - 1)

@@ -1,4 +1,4 @@
-"""Files that ship with Vivant: small free weights and tables, each with its licence and SHA-256 in one manifest."""
+"""Files that ship with Vivant: small free weights and tables, with licence and SHA-256 in one manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class AssetInfo:
-    """One row of the manifest: ``file`` relative to the assets folder, its hash, licence, source and what it is."""
+    """One row of the manifest: ``file`` relative to the assets folder, hash, licence, source, what it is."""
 
     file: str
     sha256: str
@@ -36,9 +36,7 @@ def assets_info(root: Path = ROOT) -> dict[str, AssetInfo]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {row["file"]: AssetInfo(**row) for row in rows}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(
-            f"The list of bundled files {path} cannot be read ({error}): reinstall vivant."
-        ) from error
+        raise WeightsError(f"The list of bundled files {path} cannot be read ({error}): reinstall vivant.") from error
 
 
 def asset(name: str) -> Path:
@@ -54,7 +52,7 @@ def asset(name: str) -> Path:
 
 @cache
 def checked_asset(name: str, root: Path) -> Path:
-    """:func:`asset` for any folder ``root`` that holds a manifest; the result is remembered for the process."""
+    """As :func:`asset`, for any folder ``root`` that holds a manifest; remembered for the process."""
     info = assets_info(root).get(name)
     if info is None:
         raise WeightsError(f"There is no bundled file '{name}' in {root / MANIFEST}: check the name.")
@@ -64,7 +62,6 @@ def checked_asset(name: str, root: Path) -> Path:
     except OSError as error:
         raise WeightsError(f"The bundled file {path} cannot be read ({error}): reinstall vivant.") from error
     if found != info.sha256:
-        raise WeightsError(
-            f"The bundled file {path} is damaged (SHA-256 {found[:12]}…, expected {info.sha256[:12]}…): reinstall vivant."
-        )
+        hashes = f"SHA-256 {found[:12]}…, expected {info.sha256[:12]}…"
+        raise WeightsError(f"The bundled file {path} is damaged ({hashes}): reinstall vivant.")
     return path
