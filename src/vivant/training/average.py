@@ -1,0 +1,58 @@
+"""Running averages of weights, updated in place so that a captured graph can do it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """An averaged copy of the modules that learn; the others are shared.
+
+    ``modules``: the averaged modules, in evaluation mode. Buffers are copied, not averaged.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module]) -> None:
+        self.modules: dict[str, nn.Module] = {}
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        self._buffers: list[tuple[Tensor, Tensor]] = []
+        for name, module in modules.items():
+            learning = {key for key, p in module.named_parameters() if p.requires_grad}
+            if not learning:
+                self.modules[name] = module
+                continue
+            twin = copy.deepcopy(module).eval().requires_grad_(False)
+            self.modules[name] = twin
+            live = dict(module.named_parameters())
+            self._pairs += [(p, live[key]) for key, p in twin.named_parameters() if key in learning]
+            self._buffers += list(zip(twin.buffers(), module.buffers()))
+
+    @torch.no_grad()
+    def update(self, rate: Tensor) -> None:
+        """Move every averaged parameter by ``rate`` (a scalar tensor) of its distance to the live one."""
+        averaged, live = [a for a, _ in self._pairs], [b for _, b in self._pairs]
+        steps = torch._foreach_sub(live, averaged)
+        torch._foreach_mul_(steps, rate)
+        torch._foreach_add_(averaged, steps)
+        for mine, theirs in self._buffers:
+            mine.copy_(theirs)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Inside, the live modules hold the averaged parameters; their storage stays the same."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for mine, theirs in self._pairs:
+            kept = mine.clone()
+            mine.copy_(theirs)
+            theirs.copy_(kept)

@@ -1,0 +1,88 @@
+"""Checkpoints: folders of safetensors and one JSON, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vivant.core.errors import WeightsError
+
+LATEST = "latest"
+PARTS = ("modules", "averaged", "critics", "optimizer", "critic_optimizer")
+
+
+def flat_state(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """States of several modules in one dictionary, keys ``module/parameter``."""
+    return {f"{name}/{key}": value for name, m in modules.items() for key, value in m.state_dict().items()}
+
+
+def restore(modules: Mapping[str, nn.Module], flat: Mapping[str, Tensor], where: str) -> None:
+    """Copy a flat state back in place, strictly.
+
+    Raises:
+        WeightsError: names or shapes differ.
+    """
+    targets = flat_state(modules)
+    odd = sorted(set(targets) ^ set(flat)) or [k for k in targets if targets[k].shape != flat[k].shape]
+    if odd:
+        raise WeightsError(f"{where} does not fit the modules (for example '{odd[0]}'): resume with the same recipe.")
+    for key, target in targets.items():
+        target.copy_(flat[key])
+
+
+def save_checkpoint(
+    folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], keep: int = 3
+) -> Path:
+    """Write ``folder/step_<n>`` atomically, point ``folder/latest`` at it and keep the last ``keep``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"step_{step:08d}"
+    part, target = folder / f".{name}.part", folder / name
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    for key, tensors in parts.items():
+        host = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+        save_file(host, part / f"{key}.safetensors")
+    (part / "state.json").write_text(json.dumps({**state, "step": step}, indent=1), encoding="utf-8")
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(part, target)
+    pointer = folder / f".{LATEST}.part"
+    pointer.write_text(name, encoding="utf-8")
+    os.replace(pointer, folder / LATEST)
+    for old in sorted(folder.glob("step_*"))[: -max(1, keep)]:
+        if old != target:
+            shutil.rmtree(old)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The folder that ``latest`` names, None if there is none."""
+    pointer = folder / LATEST
+    if not pointer.is_file():
+        return None
+    target = folder / pointer.read_text(encoding="utf-8").strip()
+    return target if target.is_dir() else None
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """All parts and the state of a checkpoint folder.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    try:
+        parts = {file.stem: load_file(file) for file in sorted(path.glob("*.safetensors"))}
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise WeightsError(f"The checkpoint {path} cannot be read ({error}): resume from another.") from error
+    if set(parts) != set(PARTS) or "step" not in state:
+        raise WeightsError(f"The checkpoint {path} is not complete: resume from another one.")
+    return parts, state

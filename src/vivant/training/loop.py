@@ -1,0 +1,299 @@
+"""The training loop of one stage, the same for every method."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vivant.core.errors import ConfigError, VivantError
+from vivant.training import parallel
+from vivant.training.capture import CapturedStep
+from vivant.training.checkpoint import (
+    flat_state,
+    latest_checkpoint,
+    load_checkpoint,
+    restore,
+    save_checkpoint,
+)
+from vivant.training.inspection import sample_sheet, validate, write_sheet
+from vivant.training.log import RunLog
+from vivant.training.protocol import Objective, ObjectiveFactory, Samples
+from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
+from vivant.training.stage import Stage
+from vivant.training.step import TrainStep, choose_learning
+
+_AGREE_EVERY = 10
+
+
+class DivergedError(VivantError):
+    """A loss became infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a stage is run. ``precision``: "fp32" or "bf16"; ``capture``: run the step as a CUDA graph;
+    ``log_every``: steps between log lines, also how often the host waits for the device; ``keep``:
+    checkpoints kept; ``seconds``: time budget that overrides the stage's own."""
+
+    seed: int = 0
+    precision: str = "fp32"
+    capture: bool = True
+    log_every: int = 20
+    keep: int = 3
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended: ``finished`` is False after a request to stop. ``modules``: with averaged
+    weights."""
+
+    step: int
+    seconds: float
+    finished: bool
+    modules: dict[str, nn.Module]
+
+
+class Trainer:
+    """Trains ``modules`` for one stage; writes log, sheets and checkpoints under ``out``.
+
+    Raises:
+        ConfigError: the stage names modules or data that do not exist, or does not fit the number of
+        processes.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        config: Any,
+        stage: Stage,
+        objective: ObjectiveFactory,
+        samples: Samples,
+        out: Path,
+        device: torch.device | str = "cpu",
+        options: LoopOptions | None = None,
+        validation: Samples | None = None,
+    ) -> None:
+        self.options = options or LoopOptions()
+        if self.options.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"The precision '{self.options.precision}' is unknown: use fp32 or bf16.")
+        if stage.batch % (parallel.world() * stage.accumulate):
+            raise ConfigError(
+                f"Stage '{stage.name}': batch {stage.batch} does not divide by {parallel.world()} processes "
+                f"with {stage.accumulate} parts each."
+            )
+        self.stage, self.samples, self.validation = stage, samples, validation
+        self.device, self.out = torch.device(device), Path(out)
+        self.modules = {name: module.to(self.device) for name, module in modules.items()}
+        choose_learning(self.modules, stage.trains)
+        parallel.copy_from_first(self.modules.values())
+        self.objective: Objective = objective(self.modules, config, stage, self.device)
+        parallel.copy_from_first(self.objective.critics.values())
+        self.step = TrainStep(
+            self.objective, self.modules, stage, samples, self.device,
+            self.options.precision, self.options.log_every,
+        )  # fmt: skip
+        alone = parallel.world() == 1
+        self._captured = CapturedStep(
+            self.step.compute, self.device, [self.step.generator], self.options.capture and alone
+        )
+        self.done_steps = 0
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
+        self._elapsed = 0.0
+        self._logged = (0, 0.0)
+        self._pending = 0
+        self._adversarial = False
+        self._rate = 0.0
+        self._log: RunLog | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.out / "checkpoints"
+
+    def run(self, resume: bool = False) -> Outcome:
+        """Train to the end of the stage, its time budget, or SIGTERM, and write a checkpoint.
+
+        ``resume``: go on from the latest checkpoint in ``out`` if there is one.
+
+        Raises:
+            DivergedError: a loss was not finite. WeightsError: the checkpoint does not fit.
+        """
+        self.out.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._resume()
+        self._started = time.monotonic()
+        self._logged = (self.done_steps, self._seconds_before)
+        first = parallel.rank() == 0
+        self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first)
+        try:
+            with _asked_to_stop() as asked:
+                finished = self._loop(asked)
+            self._drain()
+            self.save()
+        finally:
+            self._log.close()
+        return Outcome(self.done_steps, self._now(), finished, self.step.average.modules)
+
+    def _now(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def _loop(self, asked: threading.Event) -> bool:
+        """Steps until the end (True) or until asked to stop (False)."""
+        seconds = self.options.seconds or self.stage.seconds
+        while True:
+            leave = asked.is_set()
+            if parallel.world() == 1:
+                self._elapsed = self._now()
+            elif self.done_steps % _AGREE_EVERY == 0:
+                self._elapsed, leave = parallel.agree(self._now(), leave, self.device)
+            else:
+                leave = False
+            done = progress(self.done_steps, self.stage.steps, self._elapsed, seconds)
+            if done >= 1 or leave:
+                return done >= 1
+            self._one(done)
+            self._periodic()
+
+    def _one(self, done: float) -> None:
+        """One step: everything the host decides, then the device's work."""
+        adversarial = done >= self.stage.critics_from and bool(self.objective.critics)
+        if adversarial != self._adversarial:
+            self._drain()
+            self._adversarial = adversarial
+        number, stage = self.done_steps, self.stage
+        factor = rate_factor(number, done, stage.warmup, stage.final_lr_fraction)
+        self._rate = self.step.optimizer.set_factor(factor)
+        if self.step.critic_optimizer is not None:
+            self.step.critic_optimizer.set_factor(factor)
+        seed = step_seed(self.options.seed, stage.name, number, parallel.rank())
+        self.step.fill(self._draw(number), self._pending, average_rate(number, stage.ema_decay), seed)
+        self._captured(adversarial)
+        self.done_steps += 1
+        self._pending += 1
+
+    def _draw(self, number: int) -> Tensor:
+        seed = step_seed(self.options.seed, self.stage.name, number)
+        share = self.stage.batch // parallel.world()
+        return self.samples.draw(number, seed, share, self.stage.mix, parallel.rank(), parallel.world())
+
+    def _periodic(self) -> None:
+        """What happens every so many steps."""
+        stage, number = self.stage, self.done_steps
+        if self._pending == self.options.log_every:
+            self._drain()
+        if stage.sample_every and number % stage.sample_every == 0:
+            self._sheet()
+        if stage.validate_every and number % stage.validate_every == 0 and self.validation is not None:
+            values = validate(self.step, self.validation, self.options.seed)
+            if self._log is not None:
+                self._log.write(number, values, "validation")
+        if stage.checkpoint_every and number % stage.checkpoint_every == 0:
+            self._drain()
+            self.save()
+
+    def _drain(self) -> None:
+        """Wait for the device, check the recorded losses and log their means."""
+        if not self._pending:
+            return
+        rows, count = self.step.read(self._pending), self._pending
+        self._pending = 0
+        self._check(rows, self.done_steps - count)
+        mean = dict(zip(self.step.names, rows.double().mean(0).tolist()))
+        now, (last_step, last_seconds) = self._now(), self._logged
+        speed = (self.done_steps - last_step) * self.stage.batch / max(1e-9, now - last_seconds)
+        self._logged = (self.done_steps, now)
+        memory = torch.cuda.max_memory_reserved(self.device) / 2**30 if self.device.type == "cuda" else 0.0
+        assert self._log is not None
+        numbers = {
+            "seconds": now,
+            "samples_per_second": speed,
+            "learning_rate": self._rate,
+            "gpu_gib": memory,
+        }
+        self._log.write(self.done_steps, {k: round(v, 9) for k, v in (numbers | mean).items()})
+        shown = {"loss": mean["total"], "samples/s": speed}
+        self._log.advance(self.done_steps, shown)
+
+    def _check(self, rows: Tensor, first: int) -> None:
+        bad = (~torch.isfinite(rows)).nonzero()
+        if not len(bad):
+            return
+        row, column = bad[0].tolist()
+        names = ", ".join(self.samples.describe(self._draw(first + row))[:16])
+        saved = latest_checkpoint(self.checkpoints)
+        raise DivergedError(
+            f"Stage '{self.stage.name}' step {first + row}: '{self.step.names[column]}' is {rows[row, column]} "
+            f"on the samples {names}; resume from {saved or 'the start'} with a lower learning rate."
+        )
+
+    def _sheet(self) -> None:
+        if parallel.rank() == 0:
+            image = sample_sheet(self.step, self.validation or self.samples, self.options.seed)
+            write_sheet(self.out / "sheets" / f"{self.done_steps:08d}.jpg", image)
+            if self._log is not None:
+                self._log.image(self.done_steps, image, "sheet")
+
+    def save(self) -> None:
+        """Write a checkpoint of the present step."""
+        if parallel.rank() == 0:
+            critics = self.step.critic_optimizer
+            parts = {
+                "modules": flat_state(self.modules),
+                "averaged": flat_state(self.step.average.modules),
+                "critics": flat_state(self.objective.critics),
+                "optimizer": self.step.optimizer.state(),
+                "critic_optimizer": critics.state() if critics else {},
+            }
+            state = {"stage": self.stage.name, "seconds": self._now(), "seed": self.options.seed}
+            save_checkpoint(self.checkpoints, self.done_steps, parts, state, self.options.keep)
+
+    def _resume(self) -> None:
+        path = latest_checkpoint(self.checkpoints)
+        if path is None:
+            return
+        parts, state = load_checkpoint(path)
+        if state.get("stage") != self.stage.name:
+            raise ConfigError(f"{path} belongs to stage '{state.get('stage')}', not to '{self.stage.name}'.")
+        with torch.no_grad():
+            restore(self.modules, parts["modules"], f"{path}/modules")
+            restore(self.step.average.modules, parts["averaged"], f"{path}/averaged")
+            restore(self.objective.critics, parts["critics"], f"{path}/critics")
+        self.step.optimizer.load(parts["optimizer"])
+        if self.step.critic_optimizer is not None:
+            self.step.critic_optimizer.load(parts["critic_optimizer"])
+        self.done_steps, self._seconds_before = int(state["step"]), float(state["seconds"])
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM or SIGINT sets, so that a run can save and leave; a second signal acts as
+    usual."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def ask(number: int, _frame: object) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for kind in kinds:
+        signal.signal(kind, ask)
+    try:
+        yield asked
+    finally:
+        for kind in kinds:
+            signal.signal(kind, before[kind])

@@ -1,0 +1,78 @@
+"""AdamW over named parameters, with a state that is saved by parameter name."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+
+def learning_parameters(modules: dict[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Parameters that need gradients by full name ``module/parameter``."""
+    return {f"{name}/{key}": p for name, m in modules.items() for key, p in m.named_parameters() if p.requires_grad}
+
+
+class Optimizer:
+    """AdamW (Loshchilov and Hutter 2019). Decay only acts on weights, not on biases and norms (one axis or
+    none).
+
+    On CUDA it is fused and its learning rate is a tensor, so that it can be part of a captured graph.
+    """
+
+    def __init__(
+        self, parameters: dict[str, nn.Parameter], rate: float, betas: tuple[float, float], decay: float
+    ) -> None:
+        self.named = parameters
+        self.parameters = list(parameters.values())
+        self._base = rate
+        cuda = bool(self.parameters) and self.parameters[0].is_cuda
+        device = self.parameters[0].device if self.parameters else None
+        self._rate = torch.tensor(rate, device=device) if cuda else None
+        groups = [
+            {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        lr = self._rate if self._rate is not None else rate
+        self._adam = AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=cuda, capturable=cuda)
+
+    def set_factor(self, factor: float) -> float:
+        """Set the learning rate to ``factor`` times the base rate and return it."""
+        rate = self._base * factor
+        if self._rate is not None:
+            self._rate.fill_(rate)
+        else:
+            for group in self._adam.param_groups:
+                group["lr"] = rate
+        return rate
+
+    def clear(self) -> None:
+        """Drop all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self, clip_norm: float) -> Tensor:
+        """Clip, update, and return the norm of the gradients before clipping."""
+        limit = clip_norm if clip_norm > 0 else float("inf")
+        norm = nn.utils.clip_grad_norm_(self.parameters, limit, foreach=True)
+        self._adam.step()
+        return norm.detach()
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step counts as ``module/parameter:entry``."""
+        return {
+            f"{name}:{key}": value
+            for name, p in self.named.items()
+            for key, value in self._adam.state.get(p, {}).items()
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state` returned."""
+        for full, value in state.items():
+            name, key = full.rsplit(":", 1)
+            parameter = self.named[name]
+            on_host = key == "step" and self._rate is None
+            place = torch.device("cpu") if on_host else parameter.device
+            entry = value.to(place, copy=True)
+            if key != "step":
+                entry = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(entry)
+            self._adam.state[parameter][key] = entry

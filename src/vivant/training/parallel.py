@@ -1,0 +1,87 @@
+"""Several processes, one a GPU, started by ``torchrun``; everything here does nothing when there is only
+one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def start(device: torch.device) -> torch.device:
+    """Join the processes that ``torchrun`` started. Returns this process's device."""
+    if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def stop() -> None:
+    """Leave the other processes."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, 0 if alone."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _mean_(tensors: list[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in one message."""
+    flat = torch.cat([t.reshape(-1).float() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= world()
+    at = 0
+    for tensor in tensors:
+        tensor.copy_(flat[at : at + tensor.numel()].view(tensor.shape))
+        at += tensor.numel()
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Mean of the gradients over all processes."""
+    if world() > 1:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if gradients:
+            _mean_(gradients)
+
+
+@torch.no_grad()
+def average_buffers(buffers: Iterable[Tensor]) -> None:
+    """Mean of floating-point buffers (running statistics) over all processes."""
+    if world() > 1:
+        mine = [b for b in buffers if b.is_floating_point()]
+        if mine:
+            _mean_(mine)
+
+
+@torch.no_grad()
+def copy_from_first(modules: Iterable[nn.Module]) -> None:
+    """Give every process the weights of process 0."""
+    if world() > 1:
+        for module in modules:
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, 0)
+
+
+def agree(elapsed: float, leave: bool, device: torch.device) -> tuple[float, bool]:
+    """The longest elapsed time of all processes, and whether any of them wants to leave."""
+    if world() == 1:
+        return elapsed, leave
+    values = torch.tensor([elapsed, float(leave)], device=device, dtype=torch.float64)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    longest, wish = values.tolist()
+    return longest, wish > 0

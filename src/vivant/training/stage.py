@@ -1,0 +1,92 @@
+"""One stage of training as data: what learns, on what, for how long and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from vivant.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a recipe.
+
+    ``trains``: names of modules, or ``module.submodule``, that learn; all else is frozen in evaluation mode.
+    ``steps``: optimiser steps; ``batch``: samples a step over all processes; ``accumulate``: parts a batch is
+    computed in. ``warmup``: steps of linear rise, with a cosine down to ``final_lr_fraction`` of the rate.
+    ``clip_norm``: largest gradient norm, 0 for no limit. ``ema_decay``: decay of the averaged weights.
+    ``mix``: {group of the data: share of the batch}, empty for shares by size.
+    ``critics_from``: fraction of the stage after which the critics run, 1 for never.
+    ``*_every``: steps between sample sheets, validations and checkpoints, 0 for never (the last checkpoint is
+    always written). ``seconds``: time budget, None for none.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    steps: int
+    batch: int
+    learning_rate: float = 2e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    final_lr_fraction: float = 0.04
+    clip_norm: float = 10.0
+    ema_decay: float = 0.999
+    loss_weights: dict[str, float] = field(default_factory=dict)
+    mix: dict[str, float] = field(default_factory=dict)
+    critics_from: float = 1.0
+    critic_learning_rate: float = 2e-4
+    critic_betas: tuple[float, float] = (0.5, 0.99)
+    accumulate: int = 1
+    sample_every: int = 0
+    validate_every: int = 0
+    checkpoint_every: int = 0
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        self._require(self.steps >= 1, f"steps is {self.steps}, give at least 1")
+        self._require(self.batch >= 1, f"batch is {self.batch}, give at least 1")
+        self._require(self.accumulate >= 1, f"accumulate is {self.accumulate}, give at least 1")
+        self._require(self.batch % self.accumulate == 0, f"batch {self.batch} does not divide by accumulate")
+        self._require(bool(self.trains), "trains is empty, name at least one module")
+        self._require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, give 0 to below 1")
+        self._require(0 <= self.critics_from <= 1, f"critics_from is {self.critics_from}, give 0 to 1")
+        self._require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}, give more than 0")
+        self._require(all(v >= 0 for v in self.mix.values()), "a share of mix is negative")
+
+    def _require(self, good: bool, problem: str) -> None:
+        if not good:
+            raise ConfigError(f"Stage '{self.name}': {problem}.")
+
+    def changed(self, values: Mapping[str, Any]) -> Stage:
+        """The stage with fields replaced; dictionaries are merged key by key, lists become tuples.
+
+        Raises:
+            ConfigError: for a field that does not exist or a value of another kind.
+        """
+        known = {f.name for f in fields(self)}
+        clean: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in known:
+                raise ConfigError(f"Stage '{self.name}' has no setting '{key}': use one of {sorted(known)}.")
+            clean[key] = self._convert(key, value)
+        return replace(self, **clean)
+
+    def _convert(self, key: str, value: Any) -> Any:
+        now = getattr(self, key)
+        try:
+            if isinstance(now, dict):
+                return {**now, **{str(k): float(v) for k, v in dict(value).items()}}
+            if isinstance(now, tuple):
+                return tuple(type(now[0])(v) for v in value)
+            if key == "seconds":
+                return None if value is None else float(value)
+            if isinstance(now, int) and float(value) != int(float(value)):
+                raise ValueError
+            return type(now)(float(value)) if isinstance(now, int) else type(now)(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"Stage '{self.name}': '{value}' does not fit the setting '{key}' (now {now!r})."
+            ) from error

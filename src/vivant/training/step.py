@@ -1,0 +1,151 @@
+"""One optimiser step on static tensors: gather, augment, losses, backward, critics, updates, running average.
+
+Everything the host decides (which samples, learning rate, seeds) reaches the step through tensors that are
+filled before it runs, so the same code runs eagerly or as a captured graph.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vivant.core.errors import ConfigError
+from vivant.training import parallel
+from vivant.training.average import WeightAverage
+from vivant.training.optim import Optimizer, learning_parameters
+from vivant.training.protocol import Objective, Samples
+from vivant.training.stage import Stage
+
+
+def choose_learning(modules: dict[str, nn.Module], trains: tuple[str, ...]) -> None:
+    """Let only ``trains`` (modules or ``module.submodule``) need gradients and be in training mode.
+
+    Raises:
+        ConfigError: a name does not exist.
+    """
+
+    def covered(path: str) -> bool:
+        return any(path == name or path.startswith(name + ".") for name in trains)
+
+    paths = {".".join(filter(None, (name, key))): m for name, top in modules.items() for key, m in top.named_modules()}
+    unknown = [name for name in trains if name not in paths]
+    if unknown:
+        raise ConfigError(f"The stage trains '{unknown[0]}', but the modules are {sorted(modules)}.")
+    for path, module in paths.items():
+        module.training = covered(path)
+    for name, top in modules.items():
+        for key, parameter in top.named_parameters():
+            parameter.requires_grad_(covered(f"{name}.{key}"))
+
+
+class TrainStep:
+    """The step of one stage; call :meth:`compute` after :meth:`fill`.
+
+    ``index`` (A,B,N): sample indices of A parts of B samples; ``record``: the last ``slots`` rows of loss
+    values, read with :meth:`read`.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        modules: dict[str, nn.Module],
+        stage: Stage,
+        samples: Samples,
+        device: torch.device,
+        precision: str,
+        slots: int,
+    ) -> None:
+        self.objective, self.modules, self.stage, self.samples = objective, modules, stage, samples
+        self.device, self.slots = device, slots
+        self._half = precision == "bf16"
+        self.generator = torch.Generator(device)
+        self.optimizer = Optimizer(learning_parameters(modules), stage.learning_rate, stage.betas, stage.weight_decay)
+        self._set_critics(True)
+        critics = learning_parameters(objective.critics)
+        self.critic_optimizer = (
+            Optimizer(critics, stage.critic_learning_rate, stage.critic_betas, 0.0) if critics else None
+        )
+        self.average = WeightAverage(modules)
+        self._running = [
+            b for m in modules.values() if any(p.requires_grad for p in m.parameters()) for b in m.buffers()
+        ]
+        self.index: Tensor | None = None
+        self._slot = torch.zeros(1, dtype=torch.int64, device=device)
+        self._rate = torch.zeros((), device=device)
+        self.names: list[str] = []
+        self._record: Tensor | None = None
+
+    def fill(self, index: Tensor, slot: int, average_rate: float, seed: int) -> None:
+        """Give the next step its samples (B,N), its row of the record, the rate of the average and its
+        seed."""
+        parts = index.view(self.stage.accumulate, -1, index.shape[-1])
+        if self.device.type == "cuda":
+            parts = parts.pin_memory()
+        if self.index is None:
+            self.index = torch.empty_like(parts, device=self.device)
+        self.index.copy_(parts, non_blocking=True)
+        self._slot.fill_(slot)
+        self._rate.fill_(average_rate)
+        torch.manual_seed(seed)
+        self.generator.manual_seed(seed)
+
+    def autocast(self) -> torch.autocast:
+        """The precision of the forward passes."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half, cache_enabled=False)
+
+    def _set_critics(self, learn: bool) -> None:
+        for critic in self.objective.critics.values():
+            critic.requires_grad_(learn)
+
+    def compute(self, adversarial: bool) -> None:
+        """Run the step on what :meth:`fill` left; without host synchronisation."""
+        assert self.index is not None
+        optimizers = [self.optimizer]
+        if adversarial and self.critic_optimizer is not None:
+            optimizers.append(self.critic_optimizer)
+        for optimizer in optimizers:
+            optimizer.clear()
+        sums: dict[str, Tensor] = {}
+        for part in self.index.unbind(0):
+            for name, value in self._part(part, adversarial).items():
+                sums[name] = sums[name] + value if name in sums else value
+        for optimizer in optimizers:
+            parallel.average_gradients(optimizer.parameters)
+        sums["grad_norm"] = self.optimizer.step(self.stage.clip_norm)
+        if len(optimizers) > 1:
+            sums["critic_grad_norm"] = optimizers[1].step(self.stage.clip_norm)
+        parallel.average_buffers(self._running)
+        self.average.update(self._rate)
+        self._write(sums)
+
+    def _part(self, index: Tensor, adversarial: bool) -> dict[str, Tensor]:
+        """Forward and backward of one part of the batch. Returns its share of the loss values."""
+        share = 1 / self.stage.accumulate
+        with torch.no_grad():
+            batch = self.objective.augment(self.samples.gather(index), self.generator)
+        self._set_critics(False)
+        with self.autocast():
+            terms, aux = self.objective.losses(batch, adversarial)
+        total = torch.stack([t.float() for t in terms.values()]).sum()
+        (total * share).backward()
+        values = {**terms, "total": total}
+        if adversarial and self.critic_optimizer is not None:
+            self._set_critics(True)
+            with self.autocast():
+                found = self.objective.critic_losses(batch, aux)
+            (torch.stack([t.float() for t in found.values()]).sum() * share).backward()
+            values |= {f"critic_{k}": v for k, v in found.items()}
+        return {k: v.detach().float() * share for k, v in values.items()}
+
+    @torch.no_grad()
+    def _write(self, values: dict[str, Tensor]) -> None:
+        if list(values) != self.names or self._record is None:
+            self.names = list(values)
+            self._record = torch.zeros(self.slots, len(values), device=self.device)
+        self._record.index_copy_(0, self._slot, torch.stack(list(values.values()))[None])
+
+    def read(self, count: int) -> Tensor:
+        """The first ``count`` rows of the record, (count, len(names)) float32 on the CPU; waits for the
+        device."""
+        assert self._record is not None
+        return self._record[:count].cpu()
