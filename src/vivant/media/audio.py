@@ -1,9 +1,10 @@
 """Sound in: any rate, any channels, from audio and video files, whole or block by block.
 
-Time 0 is the first picture of a file that has pictures (covers do not count), else the first sample, so that sound is in
-step with :func:`vivant.media.video.open_clip`; gaps in the file's timestamps become silence. Samples that are not a
-number become 0 and all are limited to -1..1. Mixing to mono: the mean for two channels; with more, the centre counts 1, left and right
-0.71, surrounds 0.5, the low-frequency channel 0, and the sum is divided by the sum of the weights.
+Time 0 is the first picture of a file that has pictures (covers do not count), else the first sample, so that sound
+is in step with :func:`vivant.media.video.open_clip`; gaps in the file's timestamps become silence. Samples that are
+not a number become 0 and all are limited to -1..1. Mixing to mono: the mean for two channels; with more, the centre
+counts 1, left and right 0.71, surrounds 0.5, the low-frequency channel 0, and the sum is divided by the sum of the
+weights.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Frames of a video file through PyAV: upright, square pixels, RGB, on a timeline of constant rate.
 
-Applied to each frame: the display matrix (rotation and mirroring), the pixel aspect ratio, the file's colour matrix and
-range (untagged files: BT.709 from 720 lines on, BT.601 below), 10 and more bits to 8, PQ and HLG brightness to sRGB
-(reference white becomes white), transparency over white.
+Applied to each frame: the display matrix (rotation and mirroring), the pixel aspect ratio, the file's colour matrix
+and range (untagged files: BT.709 from 720 lines on, BT.601 below), 10 and more bits to 8, PQ and HLG brightness to
+sRGB (reference white becomes white), transparency over white.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class VideoHeader:
     """What is known of a video before its frames are read.
 
     ``fps``: exact native rate. ``size``: (height, width) as shown. ``count``: frames on the native timeline when
-    the container says it. ``stored``: frames the container holds, or None. ``seconds``: length of the picture track, or None.
+    the container says it. ``stored``: frames the container holds, or None. ``seconds``: length of the picture track,
+    or None.
     """
 
     fps: Fraction

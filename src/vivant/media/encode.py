@@ -74,8 +74,8 @@ def even_size(frame: np.ndarray) -> np.ndarray:
 class MovieSink:
     """H.264 4:2:0 8 bits, BT.709, and AAC where there is sound; the index comes first, for browsers (mp4, mov).
 
-    ``quality``: constant rate factor of x264, 0 (lossless) to 51; 18 is visually lossless. Sound is cut to the pictures'
-    length or filled with silence up to it.
+    ``quality``: constant rate factor of x264, 0 (lossless) to 51; 18 is visually lossless. Sound is cut to the
+    pictures' length or filled with silence up to it.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ _UNSAID = Fraction(1, 10)
 
 
 def is_picture(file: Path) -> bool:
-    """Whether the first bytes are those of a picture format (JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF); names do not count."""
+    """Whether the first bytes are those of a picture format (JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF)."""
     with file.open("rb") as stream:
         head = stream.read(16)
     return head.startswith(_SIGNATURES) or head[8:12] == b"WEBP" or head[4:12] in (b"ftypavif", b"ftypavis")

@@ -1,8 +1,8 @@
 """Constant frame rates: choosing one for a file, and holding frames on its timeline.
 
 Rule, everywhere in this room: slot k of a timeline of rate r stands for the time k / r seconds after the first frame
-and shows the last source frame whose time lies before (k + 1/2) / r. A frame is thus held until the next one comes; two
-frames in one slot leave the later one. A source of constant rate comes out frame for frame, however coarse its
+and shows the last source frame whose time lies before (k + 1/2) / r. A frame is thus held until the next one comes;
+two frames in one slot leave the later one. A source of constant rate comes out frame for frame, however coarse its
 container's timestamps are, and one of variable rate keeps its speed and its sound in step.
 """
 
@@ -47,10 +47,10 @@ def exact_rate(fps: Fraction | float | str) -> Fraction:
 def choose_rate(average: Fraction | None, base: Fraction | None) -> Fraction:
     """The constant rate for a file.
 
-    ``average``: frames divided by duration. ``base``: the lowest rate that can hold all timestamps exactly. They agree
-    for constant rates. A base slightly off (within 10 %) is the nominal rate of a recording that lost or gained some
-    frames; one far off shows a variable rate, for which the common rate nearest to the average is taken (within 2 %),
-    or else the average itself.
+    ``average``: frames divided by duration. ``base``: the lowest rate that can hold all timestamps exactly. They
+    agree for constant rates. A base slightly off (within 10 %) is the nominal rate of a recording that lost or
+    gained some frames; one far off shows a variable rate, for which the common rate nearest to the average is taken
+    (within 2 %), or else the average itself.
     """
     if not average or average <= 0:
         return base if base and 0 < base <= 240 else DEFAULT_FPS

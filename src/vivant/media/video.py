@@ -25,9 +25,9 @@ class MediaInfo:
     """What a file or folder is.
 
     ``kind``: "video", "animation" (GIF, WebP or PNG with several frames), "image", "folder" or "audio".
-    ``size``: (height, width) in pixels as shown, None for audio. ``fps``: exact frames per second on the constant timeline
-    that :func:`open_clip` delivers, None for audio. ``count``: frames on it when known without reading all, else None.
-    ``seconds``: length when known, else None. ``has_audio``: whether there is sound.
+    ``size``: (height, width) in pixels as shown, None for audio. ``fps``: exact frames per second on the constant
+    timeline that :func:`open_clip` delivers, None for audio. ``count``: frames on it when known without reading all,
+    else None. ``seconds``: length when known, else None. ``has_audio``: whether there is sound.
     """
 
     kind: str
@@ -64,8 +64,8 @@ def open_clip(path: PathLike, fps: Fraction | float | str | None = None) -> Clip
     Frames come on a timeline of constant rate: slot k shows the source frame of that moment (see
     :mod:`vivant.media.timeline`), so variable rates keep their speed and their sound in step. ``clip.frames``
     is read lazily and can be iterated again; memory does not grow with length. Sound, too, is decoded only when
-    ``clip.audio.samples`` is asked for; it starts with the first frame. A damaged video gives the frames before the damage, then a
-    :class:`DamagedMediaWarning`.
+    ``clip.audio.samples`` is asked for; it starts with the first frame. A damaged video gives the frames before the
+    damage, then a :class:`DamagedMediaWarning`.
 
     Args:
         path: file or folder; the kind is told from the content, not from the name.

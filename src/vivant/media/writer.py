@@ -22,10 +22,10 @@ from vivant.media.timeline import exact_rate
 class VideoWriter:
     """Write frames one by one; memory does not grow with length.
 
-    The path decides what is written: ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv`` a movie (H.264 4:2:0, AAC, index first);
-    ``.gif`` an animated GIF without sound; no suffix or a closing ``/`` a folder of PNG files without sound. Output goes to a
-    temporary name in the same folder and is renamed when whole; on any exception inside the ``with`` block the
-    temporary is removed and an older file stays. Missing parent folders are made.
+    The path decides what is written: ``.mp4``, ``.m4v``, ``.mov`` or ``.mkv`` a movie (H.264 4:2:0, AAC, index
+    first); ``.gif`` an animated GIF without sound; no suffix or a closing ``/`` a folder of PNG files without sound.
+    Output goes to a temporary name in the same folder and is renamed when whole; on any exception inside the
+    ``with`` block the temporary is removed and an older file stays. Missing parent folders are made.
 
     Odd widths and heights: a movie gets one more column or row that repeats the last one. Sound is cut to the length
     of the pictures, or filled with silence up to it.
