@@ -24,7 +24,7 @@ BATCH = 16
 def _net() -> Any:
     from vivant.perception.identity import IdentityNet
 
-    return IdentityNet.load().eval()
+    return IdentityNet()
 
 
 def embeddings(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | None]) -> np.ndarray:
@@ -34,10 +34,11 @@ def embeddings(images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray | No
     from vivant.perception.identity import align_face
 
     found = np.full((len(images), 128), np.nan, np.float32)
-    known = [i for i, points in enumerate(landmarks) if points is not None]
+    faces_at = {i: align_face(images[i], points) for i, points in enumerate(landmarks) if points is not None}
+    known = list(faces_at)
     for start in range(0, len(known), BATCH):
         part = known[start : start + BATCH]
-        faces = np.stack([np.asarray(align_face(images[i], landmarks[i])) for i in part])
+        faces = np.stack([faces_at[i] for i in part])
         batch = torch.from_numpy(np.ascontiguousarray(faces.transpose(0, 3, 1, 2))).float() / 255
         with torch.inference_mode():
             found[part] = _net()(batch).numpy()

@@ -171,7 +171,7 @@ def page(made: Made, about: Mapping[str, Any], tables: Sequence[Table], skipped:
     lines = [
         f"# Reenactment: {made.name}",
         "",
-        f"Weights SHA-256 {made.settings['weights_sha256']}; {chosen}.",
+        f"Weights {made.settings.get('weights', 'none')}; {chosen}.",
         "",
     ]
     for table in tables:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from itertools import zip_longest
 from pathlib import Path
@@ -29,17 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_it = parts.add_parser("reenactment", help="self- and cross-reenactment over a folder of face crops")
     run_it.add_argument("--data", required=True, help="folder with manifest.jsonl and square face crops")
     run_it.add_argument("--split", default="test", help="rows of the manifest to use (default: test)")
-    run_it.add_argument(
-        "--group", action="append", help="only rows of this group; may be given several times"
-    )
+    run_it.add_argument("--group", action="append", help="only rows of this group; may be given several times")
     run_it.add_argument("--task", choices=("self", "cross", "both"), default="both")
     run_it.add_argument("--method", default=DEFAULT_METHOD)
     run_it.add_argument("--preset", help="preset of the method (default: the method's own)")
     run_it.add_argument("--weights", help="weights file or folder (default: the shipped ones)")
     run_it.add_argument("--limit", type=int, default=24, help="clips for self-reenactment (default: 24)")
-    run_it.add_argument(
-        "--portraits", type=int, default=8, help="portraits for cross-reenactment (default: 8)"
-    )
+    run_it.add_argument("--portraits", type=int, default=8, help="portraits for cross-reenactment (default: 8)")
     run_it.add_argument("--drivers", type=int, default=3, help="drivers of each portrait (default: 3)")
     run_it.add_argument("--stride", type=int, default=3, help="use every n-th frame (default: 3)")
     run_it.add_argument("--frames", type=int, default=60, help="most frames of a clip after the stride")
@@ -92,9 +87,7 @@ def evaluate_reenactment(args: argparse.Namespace) -> str:
 
     protocol = Protocol256(stride=args.stride, limit=args.frames)
     cases, made = make_cases(args), load_method(args)
-    return run_protocol(
-        cases, made, protocol, FaceFinder(), Path(args.out), arguments_used(args), args.sheets
-    )
+    return run_protocol(cases, made, protocol, FaceFinder(), Path(args.out), arguments_used(args), args.sheets)
 
 
 def arguments_used(args: argparse.Namespace) -> dict[str, Any]:
@@ -135,9 +128,7 @@ def make_cases(args: argparse.Namespace) -> list[Case]:
     if args.task != "cross":
         cases += [self_case(folder, row) for row in spread(clips, args.limit)]
     if args.task != "self":
-        cases += cross_cases(
-            folder, spread(stills or clips, args.portraits), spread(clips, len(clips)), args.drivers
-        )
+        cases += cross_cases(folder, spread(stills or clips, args.portraits), spread(clips, len(clips)), args.drivers)
     return cases
 
 
@@ -184,7 +175,7 @@ def load_method(args: argparse.Namespace) -> Made:
         "preset": pipeline.preset,
         "device": pipeline.device,
         "dtype": pipeline.dtype,
-        "weights_sha256": modules_hash(pipeline.generator.modules),
+        "weights": weights_hash(pipeline.weights_info),
         "options": {task: asdict(value) for task, value in options.items()},
     }
     animators = {task: generator_animator(pipeline.generator, value) for task, value in options.items()}
@@ -200,11 +191,7 @@ def generator_animator(generator: Any, options: Any) -> Animator:
     return animate
 
 
-def modules_hash(modules: Mapping[str, Any]) -> str:
-    """SHA-256 over names and values of all parameters and buffers: the same weights give the same text."""
-    digest = hashlib.sha256()
-    for name in sorted(modules):
-        for key, value in sorted(modules[name].state_dict().items()):
-            digest.update(f"{name}.{key}".encode())
-            digest.update(value.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()
+def weights_hash(info: Any) -> str:
+    """What fixes the weights: the SHA-256 of their files, or where random ones come from."""
+    hashes = sorted(info.files.values())
+    return " ".join(hashes) if hashes else str(info.source)
