@@ -1,0 +1,305 @@
+"""Stage I's objective (paper section 3.2): F, M, W, G learn from pairs of frames of one person.
+
+Terms follow the paper where it names them. The lite preset adds direct supervision by labels (every keypoint is a named
+landmark, the flow must carry landmark to landmark), because its training is minutes, not days.
+
+Axis letters: B batch, K keypoints, P labelled landmarks, C channels, H W pixels. Coordinates -1..1 of the crop.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from vivant.core.facemesh import TRAINING_POINTS
+from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix, transform_keypoints
+from vivant.methods.live_portrait.config import Config
+from vivant.nn.geometry import sample_2d
+from vivant.training.augment import AugmentConfig, PairAugment
+from vivant.training.critics import PatchCritic
+from vivant.training.features import IdentityDistance, PerceptualDistance, cut_square
+from vivant.training.losses import feature_matching, hinge_critic, hinge_generator, keypoint_prior, wing
+from vivant.training.stage import Stage
+from vivant.training.transforms import RandomWarp
+
+Batch = dict[str, Tensor]
+REGIONS = ("lips", "left_eye", "right_eye")
+# landmarks that guide keypoints 11 to 20 of the published layout (the paper says 10 points, not which)
+PUBLISHED_GUIDES = {
+    11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
+}  # fmt: skip
+
+
+def motion_of(modules: dict[str, nn.Module], image: Tensor) -> Batch:
+    """M's output decoded: kp, exp (B, K, 3), rotation (B, 3, 3), angles (B, 3) degrees, scale (B, 1), t (B, 3)."""
+    raw = modules["motion_extractor"](image)
+    angles = torch.stack([decode_angles(raw[name].float()) for name in ("pitch", "yaw", "roll")], 1)
+    with torch.autocast(image.device.type, enabled=False):
+        rotation = rotation_matrix(*angles.unbind(1))
+    kp, exp = (raw[name].float().unflatten(1, (-1, 3)) for name in ("kp", "exp"))
+    return {
+        "kp": kp, "exp": exp, "rotation": rotation, "angles": angles,
+        "scale": raw["scale"].float(), "t": raw["t"].float(),
+    }  # fmt: skip
+
+
+def keypoints(canonical: Tensor, motion: Batch) -> Tensor:
+    """x = s (x_c R + delta) + t (paper equation 2) with canonical points of any person, in float32."""
+    with torch.autocast(canonical.device.type, enabled=False):
+        return transform_keypoints(canonical, motion["rotation"], motion["exp"], motion["scale"], motion["t"])
+
+
+def rows_of(points: tuple[int, ...], device: torch.device) -> Tensor:
+    """Rows of the labels that hold these mesh landmarks."""
+    return torch.tensor([TRAINING_POINTS.index(p) for p in points], device=device)
+
+
+class BaseObjective:
+    """Stage I, with or without critics."""
+
+    def __init__(self, modules: dict[str, nn.Module], config: Config, stage: Stage, device: torch.device) -> None:
+        self.modules, self.config, self.stage, self.device = modules, config, stage, device
+        self.weights = {name: weight for name, weight in stage.loss_weights.items() if weight > 0}
+        self.lite = config.family == "lite"
+        self._augment = PairAugment(AugmentConfig(), device)
+        self.perceptual = PerceptualDistance(device)
+        self.identity = IdentityDistance(device) if "identity" in self.weights else None
+        self.warp = RandomWarp(device=device) if "equivariance" in self.weights else None
+        adversarial = "adversarial" in self.weights
+        self.critics: dict[str, nn.Module] = (
+            {name: PatchCritic(base=32).to(device) for name in ("whole", "face", "lips")} if adversarial else {}
+        )
+        guides = config.space.landmarks or tuple(PUBLISHED_GUIDES.values())
+        self._guides = rows_of(guides, device)
+        self._guided = torch.tensor(range(len(guides)) if self.lite else list(PUBLISHED_GUIDES), device=device)
+        self._lips = rows_of((61, 291, 0, 17), device)
+        self._eyes = [rows_of(pair, device) for pair in ((33, 133), (362, 263))]
+        gaps = ((13, 81, 311, 159, 386), (14, 178, 402, 145, 374))
+        self._gap_rows = [rows_of(points, device) for points in gaps]
+        if self.lite:
+            self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
+        self._importance = _importance(device)
+        self._down = torch.tensor([[0.0, 1.0]], device=device)
+        self._irises = [_mask_of(tuple(range(a, a + 5)), device) for a in (468, 473)]
+        self._lids = [rows_of(p, device) for p in ((159, 145, 33, 133), (386, 374, 362, 263))]
+
+    # -- protocol -------------------------------------------------------------------------------------------------
+
+    def augment(self, raw: Batch, generator: Generator | None) -> Batch:
+        """Augmented pictures and labels, and how far each landmark is to be trusted (B, P)."""
+        batch = self._augment(raw, generator)
+        batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
+        return batch
+
+    def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
+        """Weighted terms, and the pictures the critics judge."""
+        out = self.forward(batch)
+        terms = {}
+        for name, weight in self.weights.items():
+            if name in ("adversarial", "feature_matching") and not adversarial:
+                continue
+            terms[name] = weight * getattr(self, f"_{name}")(batch, out)
+        return terms, {"image": out["image"].detach()}
+
+    def critic_losses(self, batch: Batch, aux: Batch) -> Batch:
+        """Hinge losses of the three critics (whole picture, face, lips)."""
+        losses = {}
+        for name, critic in self.critics.items():
+            real, _ = critic(self._view(batch["driver_image"], batch, name))
+            fake, _ = critic(self._view(aux["image"], batch, name))
+            losses[name] = hinge_critic(real.float(), fake.float())
+        return losses
+
+    def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
+        """Rows: source, driver, result, warped source."""
+        rows = forward(modules, batch, self.lite)
+        keys = ("image", "copied") if self.lite else ("image",)
+        results = [F.interpolate(rows[key].float(), size=batch["source_image"].shape[-2:]) for key in keys]
+        return torch.cat([batch["source_image"], batch["driver_image"], *results])
+
+    def forward(self, batch: Batch) -> Batch:
+        """Everything the terms look at."""
+        return forward(self.modules, batch, self.lite)
+
+    # -- terms: each returns a scalar before its weight ------------------------------------------------------------
+
+    def _pixel(self, batch: Batch, out: Batch) -> Tensor:
+        return (out["image"] - self._target(batch, out)).abs().mean()
+
+    def _copied(self, batch: Batch, out: Batch) -> Tensor:
+        return (out["copied"].float() - batch["driver_image"]).abs().mean()
+
+    def _perceptual(self, batch: Batch, out: Batch) -> Tensor:
+        return self.perceptual(out["image"], self._target(batch, out))
+
+    def _regions(self, batch: Batch, out: Batch) -> Tensor:
+        """The cascade: lips and each eye, cut by true landmarks, enlarged, judged alike."""
+        total = out["image"].new_zeros(())
+        for name in REGIONS:
+            ours, theirs = (self._view(image, batch, name) for image in (out["image"], batch["driver_image"]))
+            total = total + 0.7 * self.perceptual(ours, theirs) + 3 * (ours - theirs).abs().mean()
+        return total / len(REGIONS) * 2
+
+    def _keypoints(self, batch: Batch, out: Batch) -> Tensor:
+        """Guidance of all keypoints: with the source's canonical points, and the driver's with its own (half)."""
+        trust = batch["trust"].index_select(1, self._guides)[..., None] * _depth_weight(out["x_s"])
+        source, driver = self._guide(batch, "source"), self._guide(batch, "driver")
+        error = (out["x_s"] - source).abs() + (out["x_d"] - driver).abs() + 0.5 * (out["x_own"] - driver).abs()
+        return (error * trust).mean()
+
+    def _wing(self, batch: Batch, out: Batch) -> Tensor:
+        """L_guide of the paper: Wing loss on ten landmarks, in 0..1 of the picture."""
+        total = out["x_s"].new_zeros(())
+        for x, name in ((out["x_s"], "source"), (out["x_d"], "driver")):
+            ours = x.index_select(1, self._guided)[..., :2]
+            total = total + wing((ours + 1) / 2, (self._guide(batch, name)[..., :2] + 1) / 2)
+        return total / 2
+
+    def _rotation(self, batch: Batch, out: Batch) -> Tensor:
+        """Head rotation against perception, radians."""
+        return self._head_pose(batch, out) * (torch.pi / 180)
+
+    def _head_pose(self, batch: Batch, out: Batch) -> Tensor:
+        """L_H: mean absolute difference in degrees."""
+        total = out["x_s"].new_zeros(())
+        for motion, name in ((out["source"], "source"), (out["driver"], "driver")):
+            total = total + (motion["angles"] - torch.rad2deg(batch[f"{name}_rotation"])).abs().mean()
+        return total
+
+    def _placement(self, batch: Batch, out: Batch) -> Tensor:
+        total = out["x_s"].new_zeros(())
+        for motion, name in ((out["source"], "source"), (out["driver"], "driver")):
+            size = (motion["scale"][:, 0].log() - batch[f"{name}_scale"].log()).abs().mean()
+            total = total + (motion["t"][:, :2] - batch[f"{name}_translation"]).abs().mean() + 0.5 * size
+        return total
+
+    def _canonical(self, batch: Batch, out: Batch) -> Tensor:
+        wanted = batch["neutral"].index_select(1, self._guides)
+        return (out["source"]["kp"] - wanted).abs().mean() + (out["driver"]["kp"] - wanted).abs().mean()
+
+    def _gaps(self, batch: Batch, out: Batch) -> Tensor:
+        """Openings of lips and lids of the keypoints against the labels: small distances that keypoint errors hide."""
+        total = out["x_s"].new_zeros(())
+        for x, name in ((out["x_s"], "source"), (out["x_d"], "driver")):
+            labels = batch[f"{name}_landmarks"]
+            wanted = _lengths(labels.index_select(1, self._gap_rows[0]), labels.index_select(1, self._gap_rows[1]))
+            ours = _lengths(x.index_select(1, self._gap_kp[0]), x.index_select(1, self._gap_kp[1]))
+            total = total + (ours - wanted).abs().mean()
+        return total
+
+    def _flow(self, batch: Batch, out: Batch) -> Tensor:
+        """Read at each true landmark of the driver, the flow must point to the same landmark of the source."""
+        where = batch["driver_landmarks"][:, :, None, :2]
+        read = sample_2d(out["flow"].permute(0, 3, 1, 2), where)[..., 0].transpose(1, 2)
+        error = (read - batch["source_landmarks"][..., :2]).abs()
+        return (error * batch["trust"][..., None]).mean()
+
+    def _expression(self, batch: Batch, out: Batch) -> Tensor:
+        """Deformation prior: expressions stay small."""
+        return out["source"]["exp"].abs().mean() + out["driver"]["exp"].abs().mean()
+
+    def _prior(self, batch: Batch, out: Batch) -> Tensor:
+        return keypoint_prior(out["x_d"])
+
+    def _equivariance(self, batch: Batch, out: Batch) -> Tensor:
+        """Keypoints of a warped picture are the warped keypoints (affine and thin-plate spline)."""
+        assert self.warp is not None
+        warp = self.warp.draw(batch["driver_image"].shape[0])
+        warped = motion_of(self.modules, warp.image(batch["driver_image"]))
+        moved = warp.points(keypoints(out["source"]["kp"], warped)[..., :2])
+        return (moved - out["x_d"][..., :2]).abs().mean()
+
+    def _identity(self, batch: Batch, out: Batch) -> Tensor:
+        assert self.identity is not None
+        scale = batch["driver_scale"]
+        centre = batch["driver_translation"] + 0.1 * scale[:, None] * self._down
+        return self.identity(out["image"], self._target(batch, out), centre, 0.62 * scale)
+
+    def _adversarial(self, batch: Batch, out: Batch) -> Tensor:
+        total = out["image"].new_zeros(())
+        for name, critic in self.critics.items():
+            total = total + hinge_generator(critic(self._view(out["image"], batch, name))[0].float())
+        return total
+
+    def _feature_matching(self, batch: Batch, out: Batch) -> Tensor:
+        total = out["image"].new_zeros(())
+        for name, critic in self.critics.items():
+            with torch.no_grad():
+                real = critic(self._view(batch["driver_image"], batch, name))[1]
+            total = total + feature_matching(critic(self._view(out["image"], batch, name))[1], real)
+        return total
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def _target(self, batch: Batch, out: Batch) -> Tensor:
+        """The driver's picture at the size of the result."""
+        size = out["image"].shape[-2:]
+        image = batch["driver_image"]
+        return image if image.shape[-2:] == size else F.interpolate(image, size=size, mode="bilinear")
+
+    def _guide(self, batch: Batch, name: str) -> Tensor:
+        return batch[f"{name}_landmarks"].index_select(1, self._guides)
+
+    def _view(self, image: Tensor, batch: Batch, region: str) -> Tensor:
+        """What one critic or one cascade sees: the whole picture or a square by the driver's true landmarks."""
+        if region == "whole":
+            return image
+        scale, points = batch["driver_scale"], batch["driver_landmarks"][..., :2]
+        if region == "face":
+            return cut_square(image, batch["driver_translation"] + 0.1 * scale[:, None] * self._down, 0.6 * scale, 160)
+        if region == "lips":
+            return cut_square(image, points.index_select(1, self._lips).mean(1), 0.28 * scale, 96)
+        eye = self._eyes[0 if region == "left_eye" else 1]
+        return cut_square(image, points.index_select(1, eye).mean(1), 0.15 * scale, 64)
+
+    def _iris_seen(self, batch: Batch) -> Tensor:
+        """(B, P): 1, but near 0 at the irises of a shut eye, whose labels are guesses."""
+        seen = torch.ones_like(batch["weight"])
+        for iris, lids in zip(self._irises, self._lids):
+            for name in ("source", "driver"):
+                p = batch[f"{name}_landmarks"].index_select(1, lids)
+                opening = _lengths(p[:, :1], p[:, 1:2]) / _lengths(p[:, 2:3], p[:, 3:]).clamp_min(1e-3)
+                seen = seen * (1 - iris * (1 - ((opening - 0.08) / 0.1).clamp(0, 1)))
+        return seen
+
+
+def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool) -> Batch:
+    """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps."""
+    count = batch["source_image"].shape[0]
+    both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
+    source, driver = ({k: v[part] for k, v in both.items()} for part in (slice(None, count), slice(count, None)))
+    x_s, x_d = keypoints(source["kp"], source), keypoints(source["kp"], driver)
+    features = modules["appearance_feature_extractor"](batch["source_image"])
+    warped = modules["warping_module"](features, x_s, x_d)
+    out: dict[str, Tensor] = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
+    if lite:
+        composed = modules["spade_generator"].compose(warped["out"])  # type: ignore[operator]
+        out |= {**composed, "flow": warped["out"]["flow"]}
+    else:
+        out["image"] = modules["spade_generator"](warped["out"]).float()
+    return {**out, "source": source, "driver": driver}  # type: ignore[dict-item]
+
+
+def _importance(device: torch.device) -> Tensor:
+    """(P,) lips, lids and irises count 2.5, the rest of the face 1, the oval 0.3 (it is hidden when the head turns)."""
+    rows = torch.arange(len(TRAINING_POINTS), device=device)
+    detail = (rows < 72) | ((rows >= 125) & (rows < 135))
+    return torch.where(detail, 2.5, torch.where((rows >= 89) & (rows < 125), 0.3, 1.0))
+
+
+def _mask_of(points: tuple[int, ...], device: torch.device) -> Tensor:
+    """(P,) 1 at the rows of these landmarks."""
+    mask = torch.zeros(len(TRAINING_POINTS), device=device)
+    mask[rows_of(points, device)] = 1.0
+    return mask
+
+
+def _depth_weight(x: Tensor) -> Tensor:
+    """(1, 1, 3): depth is seen less surely than x and y."""
+    return torch.cat([torch.ones_like(x[:1, :1, :2]), torch.full_like(x[:1, :1, :1], 0.4)], -1)
+
+
+def _lengths(a: Tensor, b: Tensor) -> Tensor:
+    """(B, N, 2 or 3) twice -> (B, N) distances in the picture plane, differentiable at 0."""
+    return (a[..., :2] - b[..., :2]).square().sum(-1).add(1e-8).sqrt()

@@ -1,0 +1,75 @@
+"""Frozen nets that training losses look through, all bundled: perceptual features, identity, landmarks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vivant.nn.efficientnet import EfficientNetLite0, freeze, perceptual_features
+from vivant.weights.assets import asset
+from vivant.weights.loading import load_state, load_strict
+
+LITE0 = "training/efficientnet_lite0.safetensors"
+DEEPEST_TAP = 10  # block index of the coarsest perceptual feature (stride 16)
+
+
+def imagenet_trunk(blocks: int = 16) -> EfficientNetLite0:
+    """EfficientNet-Lite0 with its ImageNet weights (Apache-2.0), cut after ``blocks`` blocks.
+
+    Raises:
+        WeightsError: the bundled file is missing or damaged.
+    """
+    net = EfficientNetLite0(blocks)
+    path = asset(LITE0)
+    wanted = net.state_dict().keys()
+    state = {k: v.float() if v.is_floating_point() else v for k, v in load_state(path).items() if k in wanted}
+    load_strict(net, state, str(path.name))
+    return net
+
+
+class PerceptualDistance(nn.Module):
+    """Distance of EfficientNet-Lite0 features at strides 2 to 16 (not LPIPS, and not comparable with it).
+
+    Each level is the mean absolute difference over the mean magnitude of the target's features, so that levels weigh
+    alike. Source of the idea: Johnson et al. 2016, perceptual losses.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.net = freeze(imagenet_trunk(DEEPEST_TAP + 1)).to(device)
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """(B, 3, H, W) in 0..1 twice -> scalar >= 0, 0 for equal pictures."""
+        with torch.no_grad():
+            wanted = perceptual_features(self.net, target)  # type: ignore[arg-type]
+        total = image.new_zeros((), dtype=torch.float32)
+        for ours, theirs in zip(perceptual_features(self.net, image), wanted):  # type: ignore[arg-type]
+            theirs = theirs.float()
+            total = total + (ours.float() - theirs).abs().mean() / (theirs.abs().mean() + 1e-3)
+        return total
+
+
+class IdentityDistance(nn.Module):
+    """Euclidean distance of dlib's 128-d embeddings of two pictures of the same face, cut by known landmarks."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        from vivant.perception.identity import load_identity_net
+
+        self.net = freeze(load_identity_net()).to(device)
+
+    def forward(self, image: Tensor, target: Tensor, centre: Tensor, half: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W), centre (B, 2) and half side (B,) of the face square in -1..1 -> mean distance."""
+        ours = self.net(cut_square(image, centre, half, 150))
+        with torch.no_grad():
+            theirs = self.net(cut_square(target, centre, half, 150))
+        return (ours.float() - theirs.float()).square().sum(1).add(1e-8).sqrt().mean()
+
+
+def cut_square(image: Tensor, centre: Tensor, half: Tensor, size: int) -> Tensor:
+    """Axis-aligned squares: image (B, C, H, W), centre (B, 2), half side (B,) in -1..1 -> (B, C, size, size)."""
+    zero = torch.zeros_like(half)
+    theta = torch.stack([half, zero, centre[:, 0], zero, half, centre[:, 1]], 1).view(-1, 2, 3)
+    grid = F.affine_grid(theta, [image.shape[0], image.shape[1], size, size], align_corners=False)
+    return F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
