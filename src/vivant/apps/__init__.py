@@ -1,1 +1,1 @@
-"""Room: apps."""
+"""A person's wish becomes one pipeline call: the command line, nothing else."""

@@ -17,8 +17,8 @@ from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.animation import Animation
-from vivant.pipelines.drivers import Driver, cut_sound, open_driver, read_motion, sound_of
-from vivant.pipelines.inputs import Media, as_clip, as_fps, at_rate, check_output, name_of
+from vivant.pipelines.drivers import Driver, open_driver, read_motion
+from vivant.pipelines.inputs import Media, as_clip, as_fps, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options
 from vivant.pipelines.panels import row_size, side_by_side
@@ -67,6 +67,7 @@ def animate(
     quality: int = 18,
     overwrite: bool = True,
     progress: bool = False,
+    save_motion: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Animation:
     """Bring ``source`` to life.
@@ -88,12 +89,16 @@ def animate(
         match_color: match the colours of the pasted crop to the picture at its rim.
         quality: constant rate factor of H.264, 0..51; ``overwrite``: replace an existing ``output``.
         progress: bars on stderr.
+        save_motion: file (.safetensors) to keep the driver's motion in, which can drive again without the
+        video.
 
     Raises:
         VivantError: bad input; the message is one sentence that says what to do.
     """
     if output is not None:
         check_output(output, overwrite)
+    if save_motion is not None:
+        check_motion_output(save_motion)
     if not 0 <= quality <= 51:
         raise ConfigError(f"The quality {quality} is out of range: give 0 (best, largest) to 51.")
     spec = get_method(method)
@@ -103,9 +108,21 @@ def animate(
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
     request.match_color, request.progress = match_color, progress
     result = run(pipe, request)
+    if save_motion is not None and result.motion is not None:
+        result.motion.save(check_output(save_motion, overwrite))
     if output is not None:
         result.save(output, quality, overwrite, progress)
     return result
+
+
+def check_motion_output(path: str | os.PathLike[str]) -> None:
+    """Refuse a name for saved motion that could not be used as a driver later.
+
+    Raises:
+        ConfigError: another suffix than .safetensors.
+    """
+    if not os.fspath(path).endswith(".safetensors"):
+        raise ConfigError(f"Saved motion needs the suffix .safetensors, and {path} has another: rename it.")
 
 
 def require_control(spec: Any, driving: Any, audio: Any, sliders: Any) -> None:
@@ -137,14 +154,14 @@ def run(pipe: Pipeline, request: Request) -> Animation:
     motion, held = read_motion(pipe.generator, pipe.config, driver, request.driving_face, fps, request.progress)
     count = _count(portrait, len(motion))
     warnings = portrait.warnings + held + _size_warning(clip.size)
-    sound = sound_of(request.driving, driver.clip, warnings) or sound_of(request.source, clip, warnings)
+    sound = (driver.clip.audio if driver.clip else None) or clip.audio
     view = _View(pipe, request, portrait, driver, motion, fps, count)
     return Animation(
         render=view.frames,
         fps=fps,
         size=view.size,
         count=count,
-        audio=cut_sound(sound, count / fps) if count > 1 else None,
+        audio=sound if count > 1 else None,
         missing=tuple(motion.missing),
         warnings=warnings,
         request=describe(pipe, request),
@@ -154,13 +171,14 @@ def run(pipe: Pipeline, request: Request) -> Animation:
 
 
 def _portrait(pipe: Pipeline, request: Request, clip: Clip, driver: Driver, fps: Fraction) -> Portrait:
+    from vivant.media.video import at_rate
+
     name = name_of(request.source, "source")
     if clip.count == 1:
         portrait = still_portrait(pipe.finder, clip, pipe.config, request.face, name)
     else:
         length = _driver_length(driver, fps)
-        clip = at_rate(clip, fps)
-        portrait = video_portrait(clip, pipe.config, request.face, name, length, request.progress)
+        portrait = video_portrait(at_rate(clip, fps), pipe.config, request.face, name, length, request.progress)
     portrait.match_color = request.match_color
     return portrait
 
@@ -211,6 +229,8 @@ class _View:
     def _others(self) -> list[Iterable[np.ndarray]]:
         if self.driver.clip is None:
             return [self.portrait.backgrounds()]
+        from vivant.media.video import at_rate
+
         frames = at_rate(self.driver.clip, self.fps).frames
         return [self.portrait.backgrounds(), cycle(frames) if self.driver.clip.count == 1 else frames]
 

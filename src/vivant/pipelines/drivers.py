@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from vivant.core.clip import Audio, Clip
+from vivant.core.clip import Clip
 from vivant.core.errors import MediaError
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.crops import DriverCrops
-from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, at_rate, is_path, name_of
+from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, is_path, name_of
 from vivant.pipelines.progress import bar, spans
 
 
@@ -71,10 +70,12 @@ def read_motion(
     """
     if driver.clip is None:
         return resampled_motion(driver.motion, fps), []
+    from vivant.media.video import at_rate
+
     clip = at_rate(driver.clip, fps)
     frames = bar(clip.frames, clip.count, "read driver", progress)
     crops = DriverCrops(frames, float(fps), config.driving_crop, config.input_size, face, driver.name)
-    motion = replace(generator.motion(crops), fps=fps)
+    motion = generator.motion(crops, fps)
     if not crops.missing:
         return motion, []
     return motion, [
@@ -94,26 +95,3 @@ def resampled_motion(motion: Any, fps: Fraction) -> Any:
     held = set(motion.missing)
     missing = tuple(index for index, row in enumerate(rows) if row in held)
     return replace(motion, fps=fps, missing=missing, **taken)
-
-
-def sound_of(value: Any, clip: Clip | None, warnings: list[str]) -> Audio | None:
-    """The sound of a clip or file; unreadable sound is named in ``warnings`` and left out."""
-    if clip is not None and clip.audio is not None:
-        return clip.audio
-    if not is_path(value) or clip is None or clip.count == 1 or Path(value).is_dir():
-        return None
-    from vivant.media.audio import read_audio
-    from vivant.media.video import probe
-
-    try:
-        return read_audio(os.fspath(value)) if probe(value).has_audio else None
-    except MediaError as error:
-        warnings.append(f"The result is silent: {error}")
-        return None
-
-
-def cut_sound(audio: Audio | None, seconds: Fraction) -> Audio | None:
-    """``audio`` cut to at most ``seconds``."""
-    if audio is None:
-        return None
-    return Audio(audio.samples[: round(seconds * audio.rate)], audio.rate)

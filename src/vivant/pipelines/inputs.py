@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,41 +69,20 @@ def first_frame(clip: Clip, name: str) -> np.ndarray:
     raise MediaError(f"There are no frames in {name}: give a file that plays.")
 
 
-class Resampled:
-    """Frames of a clip as another frame rate shows them: frame i is the one on screen at i / fps seconds."""
-
-    def __init__(self, clip: Clip, fps: Fraction) -> None:
-        self._clip = clip
-        self._step = clip.fps / fps
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        shown = 0
-        for index, frame in enumerate(self._clip.frames):
-            while shown * self._step < index + 1:
-                yield frame
-                shown += 1
-
-
-def at_rate(clip: Clip, fps: Fraction) -> Clip:
-    """``clip`` on a timeline of ``fps`` frames per second, same length in seconds, nothing read yet."""
-    if clip.fps == fps or clip.count == 1:
-        return replace(clip, fps=fps)
-    count = None if clip.count is None else -int(-clip.count * fps // clip.fps)
-    return replace(clip, frames=Resampled(clip, fps), fps=fps, count=count)
-
-
 def as_fps(value: float | int | str | Fraction | None) -> Fraction | None:
-    """Frames per second as an exact fraction: 25, "30000/1001" or 29.97 (taken as 2997/100).
+    """Frames per second as an exact fraction: 25, "30000/1001" or 29.97 (which is 30000/1001).
 
     Raises:
         ConfigError: not a number, or outside 1..240.
     """
     if value is None:
         return None
+    from vivant.media.timeline import exact_rate
+
     try:
-        fps = Fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        raise ConfigError(f"The frame rate '{value}' is not a number: give for example 25 or 30000/1001.") from None
+        fps = exact_rate(value)
+    except MediaError as error:
+        raise ConfigError(str(error)) from None
     if not 1 <= fps <= 240:
         raise ConfigError(f"The frame rate {value} is out of range: give 1 to 240 frames per second.")
     return fps

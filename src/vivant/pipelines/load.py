@@ -191,6 +191,9 @@ def load(
     import torch
 
     torch.manual_seed(seed)
-    modules, config, info = spec.part("weights").load_modules(preset, path)
-    generator = spec.part("generate").Generator(modules, config, device=chosen, dtype=kind)
+    modules, config, info = spec.part("weights").load_modules(preset, path, seed=seed)
+    from vivant.controls.smoothing import OneEuroFilter
+
+    make = spec.part("generate").Generator
+    generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter)
     return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)

@@ -17,6 +17,10 @@ STRENGTH_FIELDS = {"motion": "multiplier"}
 """Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
 
 
+PUBLIC_NAMES = {"driving": "driving_option"}
+"""Fields of a method's Options whose name means an input elsewhere -> the name people use."""
+
+
 def option_types(kind: type) -> dict[str, Any]:
     """Type of every field of a dataclass, string annotations resolved."""
     return get_type_hints(kind)
@@ -96,7 +100,8 @@ def build_options(
         ConfigError: an unknown name or a value out of range; the message names the nearest or the range.
     """
     config = spec.part("config")
-    chosen = dict(values or {})
+    fields_of = {public: name for name, public in PUBLIC_NAMES.items()}
+    chosen = {fields_of.get(name, name): value for name, value in (values or {}).items()}
     for name, value in (strength or {}).items():
         if name not in spec.strengths:
             raise unknown(f"strength of {spec.name}", name, spec.strengths)

@@ -1,0 +1,125 @@
+"""The command ``vivant``: picks a sub-command, imports only that one, and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn, TextIO
+
+from vivant.core.errors import ConfigError, VivantError
+
+INTERRUPTED = 130
+
+
+class Command(NamedTuple):
+    """A sub-command: the module with ``add_arguments(parser)`` and ``run(args)``, and its line in the
+    help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "animate": Command("vivant.apps.animate", "a portrait follows a driving video, picture or saved motion"),
+    "edit": Command("vivant.apps.edit", "change a still by sliders"),
+    "stream": Command("vivant.apps.stream", "animate live, frame by frame, from a camera or a file"),
+    "demo": Command("vivant.apps.demo", "make a bundled portrait speak, offline"),
+    "methods": Command("vivant.apps.methods", "list the methods, what they take, and their weights' licences"),
+    "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
+    "download": Command("vivant.apps.download", "fetch the published weights of a method"),
+    "train": Command("vivant.pipelines.train", "train a method"),
+    "evaluate": Command("vivant.pipelines.evaluate", "measure results against recordings"),
+    "benchmark": Command("vivant.pipelines.benchmark", "measure speed on this machine"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises one sentence instead of printing usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError; called by argparse for unknown or missing arguments."""
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}: see {self.prog} --help.")
+
+
+class Version(argparse.Action):
+    """``--version``, which reads the installed version only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        """Print and leave."""
+        import vivant
+
+        print(f"vivant {vivant.__version__}")
+        parser.exit()
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser for ``argv``: every command by name, arguments only of the one that is asked for."""
+    parser = Parser(
+        prog="vivant", description="Bring one still image to life.", allow_abbrev=False,
+        epilog="vivant COMMAND --help shows the options of a command.",
+    )  # fmt: skip
+    parser.add_argument("--version", action=Version, nargs=0, help="show the version and leave")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        if name == asked:
+            module = import_module(command.module)
+            sub.set_defaults(argv=list(argv))
+            add = getattr(module, "add_method_options", None)
+            module.add_arguments(sub) if add is None else add(sub, argv)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 good, 1 a failed check, 2 bad input, 130
+    interrupted)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _run(words)
+    except VivantError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("Stopped; unfinished output was removed.", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader left (for example head); nothing more can be said
+        return 0
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        return _complain(f"The system refused{place}: {error.strerror or error}.", 2)
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 0
+
+
+def _run(words: list[str]) -> int:
+    parser = build_parser(words)
+    args = parser.parse_args(words)
+    if args.command is None:
+        parser.print_help()
+        return 0
+    code = args.run(args)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"vivant: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """Ours in one line; those of libraries say nothing a person can act on."""
+    if issubclass(category, UserWarning) and "vivant" in filename:
+        print(f"vivant: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
