@@ -12,6 +12,7 @@ from vivant.perception.landmarks import LandmarkRunner, square_of_box
 
 DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
+SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
 MIN_SIDE = 8  # pixels; nothing smaller can hold a face
 
 
@@ -33,9 +34,10 @@ class FaceFinder:
     def find(self, image: np.ndarray, thorough: bool = True) -> list[Face]:
         """Faces in ``image`` (H, W, 3) uint8 RGB, largest first; empty when there is none.
 
-        Tried one after another until something is found: the whole picture; overlapping tiles; a low
-        detection threshold (the landmark net still has to agree); the picture turned by 90, 270, 180 degrees.
-        ``thorough=False`` stops after the first, which takes the same time whatever the picture shows.
+        First the whole picture is searched; ``thorough=False`` stops there, which takes the same time whatever the
+        picture shows. Then overlapping tiles, if the faces are small or none was found; then, with a low detection
+        threshold, the whole picture; then, as long as a face is doubtful, the picture turned by 90, 180 and 270
+        degrees. The landmark net has the last word on every candidate.
 
         Raises:
             MediaError: ``image`` is not an (H, W, 3) uint8 array.
@@ -45,14 +47,13 @@ class FaceFinder:
             return []
         small, scale = _shrink(image, DETECT_SIDE)
         faces = self._confirm(image, self._detect(small), scale)
-        if not thorough:
-            return faces[: self.max_faces]
-        if not faces or faces[0].size < SMALL_FACE * min(image.shape[:2]):
-            faces = self._confirm(image, self._detect_tiles(small), scale, faces)
-        if not faces:
-            faces = self._confirm(image, self._detect(small, 0.15), scale)
-        if not faces:
-            faces = self._confirm(image, self._detect_turned(small), scale)
+        if thorough:
+            if not faces or faces[0].size < SMALL_FACE * min(image.shape[:2]):
+                faces = self._confirm(image, self._detect_tiles(small), scale, faces)
+            if not faces:
+                faces = self._confirm(image, self._detect(small, 0.15), scale)
+            if not faces or min(face.score for face in faces) < SURE:
+                faces = self._confirm(image, self._detect_turned(small), scale, faces)
         return faces[: self.max_faces]
 
     def _detect(self, image: np.ndarray, threshold: float = 0.5) -> Detections:
@@ -69,31 +70,30 @@ class FaceFinder:
         return merge(join(parts))
 
     def _detect_turned(self, image: np.ndarray) -> Detections:
-        """Candidates in the picture turned by 90, 270 and 180 degrees, in unturned coordinates."""
+        """Candidates in the picture turned by 90, 180 and 270 degrees, in unturned coordinates."""
         height, width = image.shape[:2]
-        back = {
-            1: lambda p: np.stack([width - p[..., 1], p[..., 0]], -1),
-            3: lambda p: np.stack([p[..., 1], height - p[..., 0]], -1),
-            2: lambda p: np.stack([width - p[..., 0], height - p[..., 1]], -1),
-        }
-        for quarters, turn_back in back.items():
+        parts = []
+        for quarters in (1, 2, 3):
             found = self._detect(np.ascontiguousarray(np.rot90(image, quarters)))
-            if len(found):
-                corners = turn_back(found.boxes.reshape(-1, 2, 2))
-                boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
-                return Detections(boxes, turn_back(found.keypoints), found.scores)
-        return join([])
+            corners = _turn_back(found.boxes.reshape(-1, 2, 2), quarters, width, height)
+            boxes = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+            parts.append(Detections(boxes, _turn_back(found.keypoints, quarters, width, height), found.scores))
+        return join(parts)
 
     def _confirm(
         self, image: np.ndarray, found: Detections, scale: float, known: list[Face] | None = None
     ) -> list[Face]:
-        """``known`` and those of ``found`` (pixels times ``scale``) that the landmark net agrees to."""
-        faces = list(known or [])
+        """``known`` and those of ``found`` (pixels times ``scale``) that the landmark net agrees to, largest first.
+
+        Of several at one place the one stays in which the net sees a face most clearly: that is the upright one.
+        """
+        candidates = list(known or [])
         for box, keypoints in zip(found.boxes / scale, found.keypoints / scale):
-            rough = self.runner.in_square(image, square_of_box(box, keypoints))
-            if rough.score < self.min_presence / 2:
-                continue
-            face = self.runner(image, rough.landmarks)
+            face = self.runner.in_square(image, square_of_box(box, keypoints))
+            if face.score >= self.min_presence / 2:
+                candidates.append(self.runner(image, face.landmarks))
+        faces: list[Face] = []
+        for face in sorted(candidates, key=lambda face: -face.score):
             if face.score >= self.min_presence and not is_known(face, faces):
                 faces.append(face)
         return sorted(faces, key=lambda face: -face.size)
@@ -102,6 +102,13 @@ class FaceFinder:
 def is_known(face: Face, faces: list[Face], threshold: float = 0.4) -> bool:
     """Whether ``face`` overlaps one of ``faces`` by more than ``threshold`` (intersection over union)."""
     return bool(faces) and bool(overlap(face.box, np.stack([other.box for other in faces])).max() > threshold)
+
+
+def _turn_back(points: np.ndarray, quarters: int, width: int, height: int) -> np.ndarray:
+    """Points (..., 2) of a picture turned by np.rot90 ``quarters`` times, in the (width, height) picture itself."""
+    x, y = points[..., 0], points[..., 1]
+    turned = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[quarters]
+    return np.stack(turned, axis=-1)
 
 
 def _starts(length: int, side: int) -> list[int]:

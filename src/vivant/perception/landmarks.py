@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -107,7 +108,7 @@ class LandmarkRunner:
         view = cut_square(image, square)
         points, presence = self._mesh(view[None].astype(np.float32) / 255)[:2]
         landmarks = _to_picture(points.reshape(POINTS, 3), square)
-        score = float(1 / (1 + np.exp(-np.clip(presence.reshape(-1)[0], -50, 50))))
+        score = 1 / (1 + math.exp(-float(np.clip(presence.reshape(-1)[0], -30, 30))))
         return Face(landmarks, box_of_landmarks(landmarks), score, self._blendshapes(landmarks))
 
     def _blendshapes(self, landmarks: np.ndarray) -> np.ndarray | None:
