@@ -1,0 +1,116 @@
+"""Loss terms of warping and keypoint methods, each a pure function to a scalar in float32.
+
+Axis letters: B batch, C channels, H W pixels, K keypoints. Coordinates -1..1. "face-vid2vid" is Wang, Mallya and Liu
+2021 (arXiv:2011.15126) with the numbers of its open implementation; "LivePortrait" is arXiv:2407.03168.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+
+
+def hinge_generator(fake: Tensor) -> Tensor:
+    """The generator's side of the hinge loss: minus the mean of the critic's answers to made pictures.
+
+    Lim and Ye 2017 (arXiv:1705.02894).
+    """
+    return -fake.float().mean()
+
+
+def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """The critic's side of the hinge loss: real answers should exceed 1, fake ones stay below -1. 2 at chance."""
+    return F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of a critic's features, averaged over its layers.
+
+    Wang et al. 2018, pix2pixHD (arXiv:1711.11585), equation 4.
+    """
+    layers = [(a.float() - b.detach().float()).abs().mean() for a, b in zip(fake, real, strict=True)]
+    return torch.stack(layers).mean()
+
+
+def wing(ours: Tensor, theirs: Tensor, omega: float = 0.1, epsilon: float = 0.01) -> Tensor:
+    """Wing loss (Feng et al. 2018, arXiv:1711.06753, equation 5): logarithmic below ``omega``, linear above.
+
+    The defaults suit coordinates in 0..1.
+    """
+    error = (ours.float() - theirs.float()).abs()
+    offset = omega - omega * math.log(1 + omega / epsilon)
+    return torch.where(error < omega, omega * torch.log1p(error / epsilon), error - offset).mean()
+
+
+def masked_l1(ours: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference where ``mask`` (B,1,H,W) in 0..1 is on, 0 if it is off everywhere."""
+    error = (ours.float() - theirs.float()).abs() * mask
+    return error.sum() / (mask.sum() * ours.shape[1]).clamp_min(1e-6)
+
+
+def pyramid(image: Tensor, levels: int) -> list[Tensor]:
+    """(B,C,H,W) and its halvings, each smoothed before it is thinned out."""
+    images = [image]
+    for _ in range(levels - 1):
+        images.append(F.interpolate(images[-1], scale_factor=0.5, mode="bilinear", antialias=True))
+    return images
+
+
+def perceptual_pyramid(features: Features, ours: Tensor, theirs: Tensor, levels: int = 4) -> Tensor:
+    """L1 of the features of any net at ``levels`` halvings of the picture, summed over layers and levels.
+
+    Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); at several scales as in face-vid2vid.
+    """
+    total = ours.new_zeros((), dtype=torch.float32)
+    for mine, wanted in zip(pyramid(ours, levels), pyramid(theirs, levels)):
+        with torch.no_grad():
+            targets = features(wanted)
+        for a, b in zip(features(mine), targets, strict=True):
+            total = total + (a.float() - b.float()).abs().mean()
+    return total
+
+
+def keypoint_prior(points: Tensor, spread: float = 0.1, depth: float = 0.33) -> Tensor:
+    """Keypoints (B,K,3) stay apart (squared distance at least ``spread``) and their mean depth near ``depth``.
+
+    face-vid2vid, keypoint prior. Pairs of a point with itself are included; they only add the constant K * spread.
+    """
+    p = points.float()
+    squared = (p[:, :, None] - p[:, None]).square().sum(-1)
+    apart = F.relu(spread - squared).sum((1, 2)).mean()
+    return apart + (p[..., 2].mean() - depth).abs()
+
+
+def deformation_prior(expression: Tensor) -> Tensor:
+    """Expression offsets (B,K,3) stay small: mean over the batch and points of their L1 norm (face-vid2vid)."""
+    return expression.float().abs().sum(-1).mean()
+
+
+def head_pose(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
+    """Mean absolute differences of pitch, yaw and roll (B,) in degrees, summed (face-vid2vid)."""
+    angles = [(a.float() - b.float()).abs().mean() for a, b in zip(ours, theirs, strict=True)]
+    return torch.stack(angles).sum()
+
+
+def equivariance(points: Tensor, warped_points: Tensor, transform: Callable[[Tensor], Tensor]) -> Tensor:
+    """Points (B,K,2) of a picture against those found in its warped copy, mapped back by ``transform``.
+
+    Siarohin et al. 2019 (arXiv:2003.00196), equation 8; see :class:`vivant.training.transforms.RandomWarp`.
+    """
+    return (points.float() - transform(warped_points.float())).abs().mean()
+
+
+def identity_distance(net: Callable[[Tensor], Tensor], ours: Tensor, theirs: Tensor) -> Tensor:
+    """1 minus the cosine of the embeddings (B,N) of two face pictures, averaged: 0 for the same direction.
+
+    The face-id loss of LivePortrait with any embedding net.
+    """
+    with torch.no_grad():
+        wanted = net(theirs)
+    return 1 - F.cosine_similarity(net(ours).float(), wanted.float(), dim=1).mean()
