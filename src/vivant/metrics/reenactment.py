@@ -52,13 +52,13 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Protocol256:
-    """How clips are read. ``stride``: every n-th frame; ``limit``: most frames a clip; ``size``: side in
+class Reading:
+    """How clips are read. ``stride``: every n-th frame; ``frames``: most frames a clip; ``size``: side in
     pixels.
     """
 
     stride: int = 3
-    limit: int = 60
+    frames: int = 60
     size: int = 256
 
 
@@ -131,11 +131,11 @@ def detect(images: Iterable[np.ndarray], finder: Finder) -> Take:
     return Take(kept, [found[0].landmarks if found else None for found in faces])
 
 
-def read_take(path: Path, finder: Finder, protocol: Protocol256) -> Take:
+def read_take(path: Path, finder: Finder, protocol: Reading) -> Take:
     """Read every ``stride``-th frame of a clip (or a still) and find its faces."""
     from vivant.media.video import open_clip
 
-    frames = islice(open_clip(path).frames, 0, protocol.limit * protocol.stride, protocol.stride)
+    frames = islice(open_clip(path).frames, 0, protocol.frames * protocol.stride, protocol.stride)
     return detect((resized(frame, protocol.size) for frame in frames), finder)
 
 
@@ -158,13 +158,13 @@ BASELINES: dict[str, Animator] = {
 }
 
 
-def source_of(case: Case, driver: Take, finder: Finder, protocol: Protocol256) -> FaceCrop:
+def source_of(case: Case, driver: Take, finder: Finder, protocol: Reading) -> FaceCrop:
     """The picture to animate.
 
     Raises:
         FaceError: the portrait, or the first frame of the clip, has no face.
     """
-    one = Protocol256(stride=1, limit=1, size=protocol.size)
+    one = Reading(stride=1, frames=1, size=protocol.size)
     take = read_take(case.portrait, finder, one) if case.portrait else driver
     if not take.images or take.landmarks[0] is None:
         where = f"the portrait {case.portrait}" if case.portrait else f"the first frame of {case.driver}"
@@ -202,7 +202,7 @@ def run_case(
     case: Case,
     methods: dict[str, tuple[str, Animator]],
     finder: Finder,
-    protocol: Protocol256,
+    protocol: Reading,
     known: set[tuple[str, str, str, str]],
     sheet: Callable[[FaceCrop, Take, dict[str, Take]], None] | None = None,
 ) -> Iterator[Record]:

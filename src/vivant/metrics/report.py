@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from vivant.core.face import FaceCrop
 from vivant.metrics.identity import NAME as IDENTITY
 from vivant.metrics.motion import SERIES
 from vivant.metrics.reenactment import Record, Take
-from vivant.metrics.statistics import Estimate, bootstrap, mean, pool
+from vivant.metrics.statistics import Estimate, bootstrap, correlation_of, gain_of, mean_of, moment_rows
 
 SERIES_TITLES = {"mouth": "mouth", "lids": "lids", "gaze_x": "gaze sideways", "gaze_y": "gaze up and down"}
 
@@ -28,15 +29,18 @@ class Quantity:
     name: str
     digits: int
 
-    def __call__(self, records: Sequence[Record]) -> float:
-        """The statistic over the records of one method."""
+    def estimate(self, records: Sequence[Record]) -> Estimate:
+        """The statistic over the records of one method, with its interval."""
         if self.kind == "value":
-            return mean([record.values.get(self.name, float("nan")) for record in records])
+            return _mean([record.values.get(self.name, float("nan")) for record in records])
         parts = [record.moments[self.name] for record in records if self.name in record.moments]
         if self.kind == "clip_correlation":
-            return mean([part.correlation for part in parts])
-        pooled = pool(parts)
-        return pooled.correlation if self.kind == "correlation" else pooled.gain
+            return _mean([part.correlation for part in parts])
+        return bootstrap(moment_rows(parts), correlation_of if self.kind == "correlation" else gain_of)
+
+
+def _mean(values: Sequence[float]) -> Estimate:
+    return bootstrap(np.array(values, np.float64).reshape(-1, 1), mean_of)
 
 
 def _values(task: str) -> list[Quantity]:
@@ -114,7 +118,7 @@ def make_table(task: str, records: Sequence[Record], methods: Sequence[str]) -> 
     counts: dict[str, tuple[int, int, int]] = {}
     for method in methods:
         part = sorted((r for r in mine if r.method == method and r.case in common), key=lambda r: r.case)
-        cells[method] = {row.key: bootstrap(part, row) for row in quantities(task)}
+        cells[method] = {row.key: row.estimate(part) for row in quantities(task)}
         counts[method] = len(part), sum(r.frames for r in part), sum(r.missing for r in part)
     return Table(task, cells, counts)
 
@@ -126,9 +130,9 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 def _cell(estimate: Estimate, digits: int) -> str:
     if not np.isfinite(estimate.value):
         return "-"
-    if not np.isfinite(estimate.low):
-        return f"{estimate.value:.{digits}f}"
-    return f"{estimate.value:.{digits}f} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    value, low, high = (f"{n:.{digits}f}" for n in (estimate.value, estimate.low, estimate.high))
+    text = value if not np.isfinite(estimate.low) else f"{value} [{low}, {high}]"
+    return re.sub(r"-(0\.0+)(?!\d)", r"\1", text)
 
 
 def contact_sheet(

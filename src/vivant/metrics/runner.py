@@ -19,7 +19,7 @@ from vivant.metrics.reenactment import (
     Animator,
     Case,
     Finder,
-    Protocol256,
+    Reading,
     Record,
     Take,
     read_records,
@@ -31,11 +31,11 @@ from vivant.metrics.report import Table, contact_sheet, make_table, stack_sheets
 
 TASKS = ("self", "cross")
 TRUE = "true frames"
-_NOTES = """Landmarks are found anew on every result by the same detector as on the true frames. Rotation
-error is the geodesic angle. Correlation and gain are pooled over all frames after taking each clip's mean
-away; gain is the slope of the result on the driver (1 is full amplitude). SSIM: Gaussian window 11x11, sigma
-1.5, mean of the RGB channels. Brackets: 95 % bootstrap interval over clips. Frames where a result has no
-face are counted in the last rows and left out of geometry and identity."""
+_NOTES = """Landmarks are found anew on every result by the same detector as on the true frames. Rotation error is the
+geodesic angle. Correlation and gain are pooled over all frames after taking each clip's mean away; gain is the slope
+of the result on the driver (1 is full amplitude). SSIM: Gaussian window 11x11, sigma 1.5, mean of the RGB channels.
+PSNR is capped at 100 dB a frame. Brackets: 95 % bootstrap interval over clips. Frames where a result has no face are
+counted in the last rows and left out of geometry and identity."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Made:
 def run_protocol(
     cases: Sequence[Case],
     made: Made,
-    protocol: Protocol256,
+    protocol: Reading,
     finder: Finder,
     out: Path,
     data: Mapping[str, Any],
@@ -73,7 +73,7 @@ def run_protocol(
     return text
 
 
-def methods_for(task: str, made: Made, protocol: Protocol256) -> dict[str, tuple[str, Animator]]:
+def methods_for(task: str, made: Made, protocol: Reading) -> dict[str, tuple[str, Animator]]:
     """{name: (settings fingerprint, animator)} of everything that is compared, the method under test
     first.
     """
@@ -91,7 +91,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def measure_cases(
-    cases: Sequence[Case], made: Made, protocol: Protocol256, finder: Finder, out: Path, sheets: int
+    cases: Sequence[Case], made: Made, protocol: Reading, finder: Finder, out: Path, sheets: int
 ) -> tuple[list[Record], list[str]]:
     """All records of these settings, old and new; and a sentence for each case that had to be left out."""
     from tqdm import tqdm
@@ -148,7 +148,7 @@ def sheet_writer(out: Path, case: Case) -> Any:
 # -----------------------------------------------------------------------------------------------------
 
 
-def summarise(task: str, cases: Sequence[Case], made: Made, protocol: Protocol256, records: Sequence[Record]) -> Table:
+def summarise(task: str, cases: Sequence[Case], made: Made, protocol: Reading, records: Sequence[Record]) -> Table:
     """The table of one task over the cases of this run."""
     wanted = {case.id for case in cases if case.task == task}
     methods = methods_for(task, made, protocol)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
-
-T = TypeVar("T")
 
 # below this mean square about the mean a series counts as constant: rounding noise of ratios near 1, not
 # motion
@@ -72,10 +69,30 @@ def pool(parts: Sequence[Moments]) -> Moments:
     return sum(parts, Moments())
 
 
-def mean(values: Sequence[float]) -> float:
-    """Mean of the values that are numbers; NaN if there are none."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+def moment_rows(parts: Sequence[Moments]) -> np.ndarray:
+    """(N, 4) float64: count, xx, yy, xy of N clips, as :func:`bootstrap` wants them."""
+    return np.array([(part.count, part.xx, part.yy, part.xy) for part in parts], np.float64).reshape(-1, 4)
+
+
+def mean_of(rows: np.ndarray) -> np.ndarray:
+    """(..., N, 1) -> (...): mean of the values that are numbers; NaN if there are none."""
+    known = np.isfinite(rows[..., 0])
+    total, count = np.where(known, rows[..., 0], 0).sum(-1), known.sum(-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def correlation_of(rows: np.ndarray) -> np.ndarray:
+    """Moments (..., N, 4) of N clips -> (...) their pooled correlation; see :class:`Moments`."""
+    count, xx, yy, xy = np.moveaxis(rows.sum(-2), -1, 0)
+    still = np.minimum(xx, yy) <= _STILL * np.maximum(count, 1)
+    return np.where(still, np.nan, np.clip(xy / np.sqrt(np.where(still, 1, xx * yy)), -1, 1))
+
+
+def gain_of(rows: np.ndarray) -> np.ndarray:
+    """Moments (..., N, 4) of N clips -> (...) their pooled gain; see :class:`Moments`."""
+    count, xx, _, xy = np.moveaxis(rows.sum(-2), -1, 0)
+    still = xx <= _STILL * np.maximum(count, 1)
+    return np.where(still, np.nan, xy / np.where(still, 1, xx))
 
 
 @dataclass(frozen=True)
@@ -89,20 +106,21 @@ class Estimate:
 
 
 def bootstrap(
-    clips: Sequence[T], statistic: Callable[[Sequence[T]], float], rounds: int = 1000, seed: int = 0
+    rows: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], rounds: int = 1000, seed: int = 0
 ) -> Estimate:
-    """Resample whole clips with replacement (Efron 1979); frames of one clip are not independent of each
-    other.
+    """Resample whole clips with replacement (Efron 1979); frames of one clip are not independent of each other.
 
-    With fewer than two clips the interval is NaN.
+    ``rows``: (N, D), what ``statistic`` needs of N clips; it maps (..., N, D) to (...). With fewer than two clips the
+    interval is NaN.
     """
-    value = statistic(clips) if clips else float("nan")
-    if len(clips) < 2:
-        return Estimate(value, float("nan"), float("nan"), len(clips))
-    draw = np.random.default_rng(seed).integers(0, len(clips), (rounds, len(clips)))
-    found = np.array([statistic([clips[i] for i in row]) for row in draw])
+    count, nan = len(rows), float("nan")
+    if count == 0:
+        return Estimate(nan, nan, nan, 0)
+    value = float(statistic(rows))
+    if count < 2:
+        return Estimate(value, nan, nan, count)
+    draw = np.random.default_rng(seed).integers(0, count, (rounds, count))
+    found = statistic(rows[draw])
     found = found[np.isfinite(found)]
-    if not len(found):
-        return Estimate(value, float("nan"), float("nan"), len(clips))
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Estimate(value, float(low), float(high), len(clips))
+    low, high = np.percentile(found, [2.5, 97.5]) if len(found) else (nan, nan)
+    return Estimate(value, float(low), float(high), count)

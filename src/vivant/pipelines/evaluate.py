@@ -81,11 +81,11 @@ def evaluate_reenactment(args: argparse.Namespace) -> str:
 
     Records of the same settings from an interrupted run in the same folder are kept and not measured again.
     """
-    from vivant.metrics.reenactment import Protocol256
+    from vivant.metrics.reenactment import Reading
     from vivant.metrics.runner import run_protocol
     from vivant.perception.faces import FaceFinder
 
-    protocol = Protocol256(stride=args.stride, limit=args.frames)
+    protocol = Reading(stride=args.stride, frames=args.frames)
     cases, made = make_cases(args), load_method(args)
     return run_protocol(cases, made, protocol, FaceFinder(), Path(args.out), arguments_used(args), args.sheets)
 
