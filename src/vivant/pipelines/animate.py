@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options
 from vivant.pipelines.panels import row_size, side_by_side
 from vivant.pipelines.sources import Portrait, still_portrait, video_portrait
+from vivant.provenance.record import plain
 
 PLAYABLE_SIDE = 4096
 
@@ -257,12 +259,13 @@ def describe(pipe: Pipeline, request: Request) -> dict[str, Any]:
     """What the run record says about method, weights, options and inputs."""
     shown = {key: getattr(request, key) for key in ("face", "driving_face", "fps", "crop_only", "side_by_side")}
     inputs = {"source": request.source}
+    files = {Path(file).name: digest for file, digest in pipe.weights_info.files.items()}
     if request.driving is not None:
         inputs["driving"] = request.driving
     return {
         "method": pipe.spec.name,
         "preset": pipe.preset,
-        "weights": pipe.weights_info,
+        "weights": {**plain(pipe.weights_info), "files": files},
         "device": pipe.device,
         "dtype": pipe.dtype,
         "seed": pipe.seed,

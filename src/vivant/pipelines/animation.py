@@ -75,7 +75,7 @@ class Animation:
         else:
             written = self._save_video(target, frames, quality)
         if record:
-            write_record(target, self._record(written, time.perf_counter() - begin, quality))
+            write_record(target, self.record(written, time.perf_counter() - begin, quality))
         return target
 
     def _save_image(self, target: Path, frames: Iterator[np.ndarray]) -> int:
@@ -98,7 +98,8 @@ class Animation:
                 raise MediaError(f"No frame was rendered for {target}: the source or the driver holds none.")
         return written
 
-    def _record(self, frames: int, seconds: float, quality: int) -> dict[str, Any]:
+    def record(self, frames: int, seconds: float, quality: int) -> dict[str, Any]:
+        """The run record of an output of ``frames`` frames that took ``seconds`` to render."""
         inputs = {role: describe_input(value) for role, value in self.request.get("inputs", {}).items()}
         return {
             "versions": versions(),

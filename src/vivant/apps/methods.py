@@ -1,0 +1,72 @@
+"""``vivant methods``: every method in the registry, what it takes, its presets and their weights'
+licences."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+
+from vivant.core.registry import all_methods
+from vivant.core.spec import MethodSpec
+
+HEADER = ("method", "paper", "takes", "does", "presets (default first)", "weights and their licence")
+INPUTS = ("driving", "audio", "keypoints", "pose", "sliders")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the table is printed."""
+    parser.add_argument("--markdown", action="store_true", help="as the table in the README")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    print(markdown_table() if args.markdown else text_table())
+    return 0
+
+
+def rows() -> list[tuple[str, ...]]:
+    """One row a method, in the order of ``HEADER``."""
+    return [_row(spec) for spec in all_methods().values()]
+
+
+def markdown_table() -> str:
+    """The table that the README shows."""
+    lines = [HEADER, tuple("---" for _ in HEADER), *rows()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def text_table() -> str:
+    """One block a method, for a terminal."""
+    blocks = []
+    for spec, row in zip(all_methods().values(), rows()):
+        lines = [f"{spec.name}: {spec.summary}"]
+        lines += [f"  {head:28s}{cell}" for head, cell in zip(HEADER[1:], row[1:])]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _row(spec: MethodSpec) -> tuple[str, ...]:
+    able = {item.name for item in fields(spec.capabilities) if getattr(spec.capabilities, item.name)}
+    takes = [name for name in INPUTS if name in able]
+    does = [name for name in ("streams", "trainable") if name in able]
+    others = [name for name in spec.presets if name != spec.default_preset]
+    presets = ", ".join([spec.default_preset, *others])
+    return spec.name, spec.paper, ", ".join(takes), ", ".join(does), presets, "; ".join(_licences(spec))
+
+
+def _licences(spec: MethodSpec) -> list[str]:
+    """Licence of each preset's weights: bundled ones from the manifest, published ones from the method."""
+    from vivant.weights.assets import assets_info
+
+    weights = spec.part("weights")
+    bundled, shipped = getattr(weights, "BUNDLED", {}), assets_info()
+    found = []
+    for preset in spec.presets:
+        if preset in bundled:
+            row = shipped.get(bundled[preset])
+            found.append(f"{preset}: {row.licence}, bundled" if row else f"{preset}: not bundled here")
+        elif preset == "released":
+            found.append(f"{preset}: {weights.LICENCE}, {weights.HUB}")
+        else:
+            found.append(f"{preset}: random")
+    return found
