@@ -47,6 +47,9 @@ class FaceClips:
         labels: Sequence[Labels],
         device: torch.device | str = "cpu",
     ) -> None:
+        if any(not np.array_equal(item.points, labels[0].points) for item in labels):
+            raise ConfigError("The clips keep different landmarks: label all of them with the same list.")
+        self.points = labels[0].points
         self.rows = list(rows)
         self.device = torch.device(device)
         self.frames = _to_device(frames, self.device)
@@ -118,6 +121,19 @@ class FaceClips:
         """Number of frames of each group."""
         return {name: len(group.frames) for name, group in self._groups.items()}
 
+    def mean_shape(self, landmarks: Sequence[int]) -> Tensor:
+        """Mean over the clips of the neutral positions (K,3) of these landmarks, float32 on the data's device.
+
+        Raises:
+            ConfigError: the labels do not keep one of them.
+        """
+        rows = {int(point): row for row, point in enumerate(self.points)}
+        missing = [point for point in landmarks if point not in rows]
+        if missing:
+            raise ConfigError(f"The labels do not keep the landmarks {missing}: label the data with them.")
+        picked = torch.tensor([rows[point] for point in landmarks], device=self.device)
+        return self._clip_labels["neutral"].index_select(1, picked).float().mean(0)
+
     def _shares(self, mix: dict[str, float]) -> tuple[list[str], np.ndarray]:
         shares = {k: v for k, v in mix.items() if v > 0} or {k: float(v) for k, v in self.groups.items()}
         missing = sorted(set(shares) - set(self._groups))
@@ -127,9 +143,7 @@ class FaceClips:
         values = np.array([shares[name] for name in names])
         return names, np.cumsum(values / values.sum())
 
-    def draw(
-        self, step: int, seed: int, batch: int, mix: dict[str, float], rank: int = 0, world: int = 1
-    ) -> Tensor:
+    def draw(self, step: int, seed: int, batch: int, mix: dict[str, float], rank: int = 0, world: int = 1) -> Tensor:
         """Indices (batch, 3) int64 on the CPU: source frame, driver frame, clip; see
         :class:`vivant.training.protocol.Samples`.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -35,7 +37,7 @@ class PatchCritic(nn.Module):
         super().__init__()
         widths = [channels, *(min(limit, base * 2 ** (n + 1)) for n in range(blocks))]
         self.blocks = nn.ModuleList(
-            _Block(a, b, norm=n > 0, halve=n < blocks - 1) for n, (a, b) in enumerate(zip(widths, widths[1:]))
+            _Block(a, b, norm=n > 0, halve=n < blocks - 1) for n, (a, b) in enumerate(pairwise(widths))
         )
         self.head = spectral_norm(nn.Conv2d(widths[-1], 1, 1))
 

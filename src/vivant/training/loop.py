@@ -140,7 +140,7 @@ class Trainer:
             with _asked_to_stop() as asked:
                 finished = self._loop(asked)
             self._drain()
-            self.save()
+            self.save(finished)
         finally:
             self._log.close()
         return Outcome(self.done_steps, self._now(), finished, self.step.average.modules)
@@ -244,8 +244,8 @@ class Trainer:
             if self._log is not None:
                 self._log.image(self.done_steps, image, "sheet")
 
-    def save(self) -> None:
-        """Write a checkpoint of the present step."""
+    def save(self, finished: bool = False) -> None:
+        """Write a checkpoint of the present step; ``finished`` marks the stage as done."""
         if parallel.rank() == 0:
             critics = self.step.critic_optimizer
             parts = {
@@ -255,7 +255,7 @@ class Trainer:
                 "optimizer": self.step.optimizer.state(),
                 "critic_optimizer": critics.state() if critics else {},
             }
-            state = {"stage": self.stage.name, "seconds": self._now(), "seed": self.options.seed}
+            state = {"stage": self.stage.name, "seconds": self._now(), "finished": finished}
             save_checkpoint(self.checkpoints, self.done_steps, parts, state, self.options.keep)
 
     def _resume(self) -> None:

@@ -22,11 +22,12 @@ class Warp:
     centres: Tensor
 
     def points(self, xy: Tensor) -> Tensor:
-        """T of points (B,N,2) in -1..1, differentiable."""
-        xy = xy.float()
-        straight = xy @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, None, :, 2]
-        squared = (xy[:, :, None] - self.centres).square().sum(-1)
-        return straight + _thin_plate(squared) @ self.weights
+        """T of points (B,N,2) in -1..1, differentiable, in float32 also under autocast."""
+        with torch.autocast(xy.device.type, enabled=False):
+            xy = xy.float()
+            straight = xy @ self.affine[:, :, :2].transpose(1, 2) + self.affine[:, None, :, 2]
+            squared = (xy[:, :, None] - self.centres).square().sum(-1)
+            return straight + _thin_plate(squared) @ self.weights
 
     def image(self, image: Tensor) -> Tensor:
         """The warped pictures (B,C,H,W), mirrored beyond the border."""

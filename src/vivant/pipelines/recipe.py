@@ -1,0 +1,157 @@
+"""Recipes: what a training run is made of, as one YAML file.
+
+Keys: ``method``, ``preset``, ``data`` (folder with a manifest), ``groups`` (null for all), ``poses_per_still``,
+``validation`` (split of the manifest, null for none), ``init`` (weights to start from, "shipped" for the preset's own,
+null for a fresh start), ``seed``, ``precision`` (bf16, fp32, or auto: bf16 on a GPU), ``stages``: a list of names of
+the method's stages, or of mappings with ``name``, an optional ``from`` (the method's stage it starts from), and any
+setting of :class:`vivant.training.stage.Stage`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from vivant.core.errors import ConfigError
+from vivant.core.registry import DEFAULT_METHOD
+
+if TYPE_CHECKING:
+    from vivant.training.stage import Stage
+
+EVERY_STAGE = "stage"
+"""First word of a ``--set`` that means all stages of the recipe."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run; see the module's text for the fields. ``stages`` are mappings until :meth:`resolve`."""
+
+    method: str = DEFAULT_METHOD
+    preset: str = "lite"
+    data: str = ""
+    groups: tuple[str, ...] | None = None
+    poses_per_still: int = 0
+    validation: str | None = None
+    init: str | None = None
+    seed: int = 0
+    precision: str = "auto"
+    stages: tuple[dict[str, Any], ...] = ()
+
+    def resolve(self, known: Mapping[str, Stage]) -> list[Stage]:
+        """The stages in full.
+
+        Raises:
+            ConfigError: an unknown stage or setting, or two stages of one name.
+        """
+        resolved = []
+        for entry in self.stages:
+            values = dict(entry)
+            base = str(values.pop("from", values["name"]))
+            if base not in known:
+                raise ConfigError(f"The method has no stage '{base}': use one of {sorted(known)}.")
+            resolved.append(known[base].changed(values))
+        names = [stage.name for stage in resolved]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"The recipe's stages are {names}: name at least one, and each only once.")
+        return resolved
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or has unknown keys.
+    """
+    file = Path(path)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The recipe {file} cannot be read ({error.strerror}): name another file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The recipe {file} is not YAML ({' '.join(str(error).split())}).") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"The recipe {file} must be a mapping with keys such as preset, data and stages.")
+    return make_recipe(values, str(file))
+
+
+def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from plain values; ``where`` is named in errors."""
+    known = {f.name for f in fields(Recipe)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where} has the unknown key '{unknown[0]}': use {sorted(known)}.")
+    stages = values.get("stages") or []
+    if not isinstance(stages, Sequence) or isinstance(stages, str):
+        raise ConfigError(f"{where}: stages must be a list of names or mappings.")
+    entries = tuple({"name": s} if isinstance(s, str) else s for s in stages)
+    if any(not isinstance(s, dict) or "name" not in s for s in entries):
+        raise ConfigError(f"{where}: every stage needs a name.")
+    groups = values.get("groups")
+    numbers = {key: _whole(values.get(key, 0), key, where) for key in ("seed", "poses_per_still")}
+    clean = {**values, **numbers, "stages": entries, "groups": tuple(groups) if groups else None}
+    return Recipe(**clean)
+
+
+def _whole(value: Any, key: str, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{where}: {key} is {value!r}, give a whole number of 0 or more.")
+    return value
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """Apply ``key=value``: a key of the recipe, or ``<stage>.<setting>[.<entry>]``, "stage" for all stages.
+
+    Raises:
+        ConfigError: no such key or stage, or a value that is not YAML.
+    """
+    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
+    stages = [dict(s) for s in recipe.stages]
+    for text in settings:
+        path, equals, right = text.partition("=")
+        words = path.strip().split(".")
+        if not equals or not all(words) or len(words) > 3:
+            raise ConfigError(f"'{text}' is not a setting: write key=value, for example stage.steps=10.")
+        try:
+            value = yaml.safe_load(right)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"'{text}': the value is not YAML.") from error
+        if len(words) == 1:
+            values[words[0]] = value
+        else:
+            _set_stage(stages, words, value)
+    return make_recipe({**values, "stages": stages}, "The recipe with its settings")
+
+
+def _set_stage(stages: list[dict[str, Any]], words: list[str], value: Any) -> None:
+    chosen = [s for s in stages if words[0] in (EVERY_STAGE, s["name"])]
+    if not chosen:
+        raise ConfigError(f"The recipe has no stage '{words[0]}': it has {[s['name'] for s in stages]}.")
+    for stage in chosen:
+        if len(words) == 2:
+            stage[words[1]] = value
+        else:
+            stage[words[1]] = {**stage.get(words[1], {}), words[2]: value}
+
+
+def only_stage(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with one stage: its own of that name, else the method's."""
+    own = tuple(s for s in recipe.stages if s["name"] == name)
+    return replace(recipe, stages=own or ({"name": name},))
+
+
+def write_resolved(path: Path, recipe: Recipe, stages: Sequence[Stage], extra: Mapping[str, str]) -> None:
+    """Write the recipe with every setting of every stage; it can be read again with :func:`read_recipe`."""
+    values = {f.name: getattr(recipe, f.name) for f in fields(Recipe)}
+    values["groups"] = list(recipe.groups) if recipe.groups else None
+    values["stages"] = [
+        {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(stage).items()}
+        | ({"from": entry["from"]} if "from" in entry else {})
+        for stage, entry in zip(stages, recipe.stages)
+    ]
+    head = "".join(f"# {key}: {value}\n" for key, value in extra.items())
+    path.write_text(head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,0 +1,239 @@
+"""``vivant train``: a method learns by a recipe, stage after stage."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vivant.core.errors import ConfigError
+from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.core.spec import MethodSpec
+from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from vivant.data.dataset import FaceClips
+    from vivant.training.loop import LoopOptions, Outcome
+    from vivant.training.stage import Stage
+
+STOPPED = 3
+"""Exit code of a run that was asked to stop and can be resumed."""
+WEIGHTS = "weights.safetensors"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``vivant train``."""
+    parser.add_argument("method", nargs="?", default=DEFAULT_METHOD, help=f"method (default: {DEFAULT_METHOD})")
+    parser.add_argument("--recipe", required=True, help="YAML file that says what to train, on what, for how long")
+    parser.add_argument("--data", help="folder with manifest.jsonl, instead of the recipe's")
+    parser.add_argument("--out", help="folder for log, sheets, checkpoints and weights (default: runs/<recipe>)")
+    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint in --out")
+    parser.add_argument("--stage", help="run only this stage")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
+        help="change the recipe: seed=3, base.steps=100, base.mix.rig=0.5; stage.steps=10 for all stages",
+    )  # fmt: skip
+    parser.add_argument("--init", help="weights to start from, instead of the recipe's")
+    parser.add_argument("--max-seconds", type=float, help="time budget of the whole run; schedules follow it")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
+    parser.add_argument("--workers", type=int, help="processes that decode the data (default: one a core)")
+    parser.add_argument("--log-every", type=int, default=20, help="steps between log lines (default: 20)")
+    parser.add_argument("--keep", type=int, default=2, help="checkpoints kept of each stage (default: 2)")
+    parser.add_argument("--no-capture", action="store_true", help="do not run steps as CUDA graphs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as asked. Returns 0, or 3 if the run was asked to stop before its end."""
+    if min(args.log_every, args.keep) < 1 or (args.max_seconds is not None and args.max_seconds <= 0):
+        raise ConfigError("--log-every, --keep and --max-seconds must be more than 0.")
+    recipe = with_settings(read_recipe(args.recipe), args.settings)
+    recipe = replace(recipe, method=args.method, data=args.data or recipe.data, init=args.init or recipe.init)
+    if args.stage:
+        recipe = only_stage(recipe, args.stage)
+    if not recipe.data:
+        raise ConfigError("The recipe names no data: add a data key, or give --data FOLDER.")
+    from vivant.training import parallel
+
+    out = Path(args.out or Path("runs") / Path(args.recipe).stem)
+    try:
+        return Run(recipe, out, args).train()
+    finally:
+        parallel.stop()
+
+
+class Run:
+    """One training run: data and modules are loaded once, stages follow one another."""
+
+    def __init__(self, recipe: Recipe, out: Path, args: argparse.Namespace) -> None:
+        self.started = time.monotonic()
+        self.recipe, self.out, self.args = recipe, out, args
+        self.spec = get_method(recipe.method)
+        if not self.spec.capabilities.trainable:
+            raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
+        self.config = _config(self.spec, recipe.preset)
+        self.teacher = self.spec.part("train")
+        self.stages = recipe.resolve(self.teacher.STAGES)
+        self.device = _device(args.device)
+        if not args.resume and any(out.glob("*/checkpoints/latest")):
+            raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
+
+    def train(self) -> int:
+        """All stages. Returns the exit code."""
+        from vivant.training import parallel
+
+        data = self._load("train")
+        validation = self._load(self.recipe.validation) if self.recipe.validation else None
+        modules = self._modules(data)
+        self._note()
+        for number, stage in enumerate(self.stages):
+            folder = self.out / f"{number + 1}_{stage.name}"
+            if self.args.resume and self._restore_finished(modules, folder):
+                continue
+            outcome = self._stage(modules, stage, folder, data, validation, number)
+            modules = outcome.modules
+            if parallel.rank() == 0:
+                self._save(modules, folder / WEIGHTS, stage, outcome)
+            if not outcome.finished:
+                return STOPPED
+        if parallel.rank() == 0:
+            self._save(modules, self.out / WEIGHTS, self.stages[-1], None)
+        return 0
+
+    def _load(self, split: str) -> FaceClips:
+        from vivant.data.dataset import FaceClips
+
+        recipe = self.recipe
+        poses = recipe.poses_per_still if split == "train" else 0
+        return FaceClips.load(recipe.data, self.device, split, recipe.groups, poses, recipe.seed, self.args.workers)
+
+    def _modules(self, data: FaceClips) -> dict[str, nn.Module]:
+        """The modules to start from: given weights, the shipped ones, or a fresh start by the method's own rule."""
+        import torch
+
+        init, weights = self.recipe.init, self.spec.part("weights")
+        torch.manual_seed(self.recipe.seed)
+        if init:
+            modules, _, _ = weights.load_modules(self.recipe.preset, None if init == "shipped" else init)
+            return modules
+        modules = self.spec.part("model").build_modules(self.config)
+        initialise = getattr(self.teacher, "initialise", None)
+        if initialise is not None:
+            guides = self.config.space.landmarks
+            with torch.no_grad():
+                initialise(modules, self.config, data.mean_shape(guides).cpu() if guides else None)
+        return modules
+
+    def _stage(
+        self,
+        modules: dict[str, nn.Module],
+        stage: Stage,
+        folder: Path,
+        data: FaceClips,
+        validation: FaceClips | None,
+        number: int,
+    ) -> Outcome:
+        from vivant.training.loop import Trainer
+
+        trainer = Trainer(
+            modules, self.config, stage, self.teacher.Objective, data, folder, self.device,
+            self._options(number), validation,
+        )  # fmt: skip
+        return trainer.run(self.args.resume)
+
+    def _options(self, number: int) -> LoopOptions:
+        from vivant.training.loop import LoopOptions
+
+        precision = self.recipe.precision
+        if precision == "auto":
+            precision = "bf16" if self.device.type == "cuda" else "fp32"
+        return LoopOptions(
+            seed=self.recipe.seed, precision=precision, capture=not self.args.no_capture,
+            log_every=self.args.log_every, keep=self.args.keep, seconds=self._budget(number),
+        )  # fmt: skip
+
+    def _budget(self, number: int) -> float | None:
+        """This stage's part of what is left of the time budget, by steps (by seconds if all stages name them)."""
+        if self.args.max_seconds is None:
+            return None
+        rest = self.stages[number:]
+        by_seconds = all(stage.seconds for stage in rest)
+        wishes = [float(stage.seconds or 0) if by_seconds else float(stage.steps) for stage in rest]
+        left = self.args.max_seconds - (time.monotonic() - self.started)
+        return max(1.0, left * wishes[0] / sum(wishes))
+
+    def _restore_finished(self, modules: dict[str, nn.Module], folder: Path) -> bool:
+        """Put a finished stage's averaged weights into ``modules``; False if it is not finished."""
+        import torch
+
+        from vivant.training.checkpoint import latest_checkpoint, load_checkpoint, restore
+
+        path = latest_checkpoint(folder / "checkpoints")
+        if path is None:
+            return False
+        parts, state = load_checkpoint(path)
+        if not state.get("finished"):
+            return False
+        with torch.no_grad():
+            restore(modules, parts["averaged"], str(path))
+        return True
+
+    def _note(self) -> None:
+        """Write the resolved recipe beside the output."""
+        import torch
+
+        import vivant
+        from vivant.training import parallel
+
+        if parallel.rank():
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": device}
+        write_resolved(self.out / "recipe.yaml", self.recipe, self.stages, extra)
+
+    def _save(self, modules: dict[str, nn.Module], path: Path, stage: Stage, outcome: Outcome | None) -> None:
+        """Averaged weights in float16, with what they were trained on."""
+        weights = self.spec.part("weights")
+        more = {"stage": stage.name, "seed": str(self.recipe.seed)}
+        if outcome is not None:
+            more |= {"steps": str(outcome.step), "seconds": f"{outcome.seconds:.0f}"}
+        weights.save_modules(modules, path, weights.describe(self.recipe.preset, self.config, **more), half=True)
+
+
+def _config(spec: MethodSpec, preset: str) -> Any:
+    presets = spec.part("config").PRESETS
+    if preset not in presets:
+        raise ConfigError(f"There is no preset '{preset}' of {spec.name}: use one of {sorted(presets)}.")
+    return presets[preset]
+
+
+def _device(name: str) -> torch.device:
+    """The device to train on, joined with other processes if started by ``torchrun``."""
+    import torch
+
+    from vivant.training import parallel
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"The device '{name}' is unknown: use cpu, cuda or auto.") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("There is no CUDA device here: train with --device cpu.")
+        torch.backends.cudnn.benchmark = True
+    return parallel.start(device)
+
+
+def train(recipe: str | Path, arguments: Sequence[str] = ()) -> int:
+    """Train from Python: ``train("recipe.yaml", ["--out", "runs/x"])``; see ``vivant train --help``."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args(["--recipe", str(recipe), *arguments]))
