@@ -137,14 +137,16 @@ def edit_motion(source: Motion, sliders: Sliders, family: str) -> Motion:
 
     The angles are added to the source's own degrees, as in the released editor, not multiplied as rotations.
     """
+    rotation = _turned(source.rotation, sliders)
     change = expression_edit(sliders, family, source.exp.shape[1]).to(source.exp)
     shift = source.translation.new_zeros(3)
-    if family != "published":  # there a keypoint of its own moves the head, see the table
+    if family != "published":  # geometry follows the head; published factors were found without that
+        change = change @ rotation
         shift[0], shift[1] = sliders.move_x, sliders.move_y
     return replace(
         source,
         exp=source.exp + change,
-        rotation=_turned(source.rotation, sliders),
+        rotation=rotation,
         scale=source.scale * sliders.zoom,
         translation=source.translation + shift,
     )

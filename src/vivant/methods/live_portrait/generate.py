@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from typing import Any
@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from vivant.core.errors import FaceError, WeightsError
 from vivant.core.face import FaceCrop
 from vivant.methods.live_portrait.config import Config, Options
-from vivant.methods.live_portrait.motion import Motion, MotionTemplate, check_space, unflatten
+from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionTemplate, Smoother, check_space
 from vivant.methods.live_portrait.prepare import (
     Features,
     Square,
     crop_ratios,
     expand_features,
+    held,
     image_batch,
     motion_of,
     to_reference,
@@ -40,11 +41,6 @@ from vivant.methods.live_portrait.retargeting import (
     reference_motion,
 )
 from vivant.nn.smoothing import kalman_smooth
-
-Smoother = Callable[[np.ndarray, float], np.ndarray]
-"""Values (F, D) and an observation variance -> smoothed values (F, D)."""
-CausalFilter = Callable[[np.ndarray], np.ndarray]
-"""The values (D,) of one frame -> filtered values (D,), remembering earlier frames."""
 
 _OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
 _FIELDS = ("exp", "rotation", "scale", "translation", "canonical", "eyes", "lip")
@@ -80,7 +76,7 @@ class Generator:
         self.config = config
         self.device = torch.device(device)
         self.dtype = dtype
-        self._modules = {name: module.to(self.device).eval() for name, module in modules.items()}
+        self.modules = {name: module.to(self.device).eval() for name, module in modules.items()}
         self._smooth, self._causal = smooth, causal
 
     def motion(self, crops: Iterable[FaceCrop | None], fps: Fraction | float = Fraction(25)) -> MotionTemplate:
@@ -142,7 +138,7 @@ class Generator:
             motion = motion.smoothed(self._smooth, options.smoothing)
         first = reference_motion(motion, index, self.config.space, options).to(self.device)
         still = isinstance(source, FaceCrop)
-        nets = self._modules["stitching_retargeting_module"]
+        nets = self.modules["stitching_retargeting_module"]
         retargeter = Retargeter(nets, self.config, options, first, still, len(motion) == 1)
         if isinstance(source, FaceCrop):
             return self._animate_still(source, motion, retargeter, options.batch)
@@ -191,9 +187,9 @@ class Generator:
         batch: int,
         steady_eyes: bool,
     ) -> Iterator[np.ndarray]:
-        held, start, single = _held(source), 0, len(motion) == 1
+        crops_left, start, single = held(source), 0, len(motion) == 1
         steady: float | None = None
-        while crops := list(islice(held, batch if single else min(batch, len(motion) - start))):
+        while crops := list(islice(crops_left, batch if single else min(batch, len(motion) - start))):
             portrait = self._portrait(crops)
             if steady_eyes and start == 0:
                 opening = float(portrait.motion.eyes[0].mean())
@@ -211,13 +207,14 @@ class Generator:
         for crop in crops:
             if crop is not None:
                 square = square or Square.of(crop)
-                driver = _filtered(self._observe([crop], square), causal)
+                driver = self._observe([crop], square)
+                driver = driver.filtered(causal) if causal else driver
                 retargeter = retargeter or self._retargeter(options, driver)
                 frame = next(self._drive(portrait, driver, retargeter))
             yield frame.copy()
 
     def _retargeter(self, options: Options, reference: Motion) -> Retargeter:
-        nets = self._modules["stitching_retargeting_module"]
+        nets = self.modules["stitching_retargeting_module"]
         return Retargeter(nets, self.config, options, reference.to(self.device))
 
     def _drive(
@@ -231,7 +228,7 @@ class Generator:
     def _portrait(self, crops: Sequence[FaceCrop]) -> _Portrait:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self._modules["motion_extractor"](image), eyes, lip)
+        motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
         return _Portrait(image, motion, self._appearance(image))
 
     @torch.inference_mode()
@@ -239,7 +236,7 @@ class Generator:
         """The motion of B driving crops in the coordinates of ``reference``, on the generator's device."""
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self._modules["motion_extractor"](image), eyes, lip)
+        motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
 
     def _template(
@@ -254,7 +251,7 @@ class Generator:
 
     def _appearance(self, image: Tensor) -> Features:
         with self._precision():
-            return self._modules["appearance_feature_extractor"](image)
+            return self.modules["appearance_feature_extractor"](image)
 
     @torch.inference_mode()
     def _render(self, portrait: _Portrait, keypoints: Tensor) -> np.ndarray:
@@ -271,8 +268,8 @@ class Generator:
         features = expand_features(portrait.features, len(keypoints))
         x_s = portrait.motion.keypoints().expand_as(keypoints)
         with self._precision():
-            warped = self._modules["warping_module"](features, x_s, keypoints)
-            return self._modules["spade_generator"](warped["out"]).float()
+            warped = self.modules["warping_module"](features, x_s, keypoints)
+            return self.modules["spade_generator"](warped["out"]).float()
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
@@ -285,30 +282,3 @@ class Generator:
         wide = self.dtype == torch.float16 and (torch.cuda.is_bf16_supported() if cuda else self.device.type == "cpu")
         before, self.dtype = self.dtype, torch.bfloat16 if wide else torch.float32
         warnings.warn(f"{before} gave broken pictures on this device; going on in {self.dtype}.", stacklevel=2)
-
-
-def _held(crops: Iterable[FaceCrop | None]) -> Iterator[FaceCrop]:
-    """The crops with gaps filled: by the one before, at the beginning by the first that comes."""
-    last: FaceCrop | None = None
-    leading = 0
-    for crop in crops:
-        if crop is None and last is None:
-            leading += 1
-            continue
-        if last is None and crop is not None:
-            yield from [crop] * leading
-        last = crop if crop is not None else last
-        if last is not None:
-            yield last
-    if last is None:
-        raise FaceError("The source video shows no face in any frame: choose another source or a lower threshold.")
-
-
-def _filtered(motion: Motion, causal: CausalFilter | None) -> Motion:
-    """One frame (B = 1) through a causal filter over exp, rotation, scale and translation."""
-    if causal is None:
-        return motion
-    names = ("exp", "rotation", "scale", "translation")
-    flat = torch.cat([getattr(motion, name).reshape(-1) for name in names]).cpu().numpy()
-    arrays = unflatten(np.asarray(causal(flat))[None], motion.exp.shape[1])
-    return replace(motion, **{name: torch.from_numpy(arrays[name]).to(motion.exp.device) for name in names})

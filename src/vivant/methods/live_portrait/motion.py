@@ -6,10 +6,8 @@ somebody, or replaced by another generator of motion, without showing who moved.
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import pickle
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -23,8 +21,16 @@ from torch import Tensor
 
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.methods.live_portrait.algebra import transform_keypoints
+from vivant.methods.live_portrait.number_pickle import read_numbers
 
 FORMAT = "vivant-motion"
+
+Smoother = Callable[[np.ndarray, float], np.ndarray]
+"""Values (F, D) and an observation variance -> smoothed values (F, D)."""
+CausalFilter = Callable[[np.ndarray], np.ndarray]
+"""The values (D,) of one frame -> filtered values (D,), remembering earlier frames."""
+
+_MOVING = ("exp", "rotation", "scale", "translation")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,12 @@ class Motion:
     def keypoints(self) -> Tensor:
         """Transformed keypoints x = s (x_c R + exp) + t (paper, equation 2), (B, K, 3)."""
         return transform_keypoints(self.canonical, self.rotation, self.exp, self.scale, self.translation)
+
+    def filtered(self, causal: CausalFilter) -> Motion:
+        """One frame (B = 1) through ``causal`` over exp, rotation, scale and translation."""
+        flat = torch.cat([getattr(self, name).reshape(-1) for name in _MOVING]).cpu().numpy()
+        arrays = _unflatten(np.asarray(causal(flat))[None], self.exp.shape[1])
+        return replace(self, **{n: torch.from_numpy(v).to(self.exp.device) for n, v in arrays.items()})
 
     def to(self, device: torch.device | str) -> Motion:
         """The same motion on ``device``."""
@@ -94,14 +106,13 @@ class MotionTemplate:
         chosen = slice(None) if rows is None else list(rows)
         return Motion(*(torch.from_numpy(np.array(getattr(self, n)[chosen], np.float32)) for n in names))
 
-    def smoothed(self, smooth: Callable[[np.ndarray, float], np.ndarray], variance: float) -> MotionTemplate:
+    def smoothed(self, smooth: Smoother, variance: float) -> MotionTemplate:
         """A smoother copy: ``smooth(values (F, D), variance)`` over exp, rotation, scale and translation.
 
         The smoothed rotation matrices are projected back onto rotations, which the released code leaves out.
         """
-        names = ("exp", "rotation", "scale", "translation")
-        flat = np.concatenate([getattr(self, n).reshape(len(self), -1) for n in names], axis=1)
-        arrays: dict[str, Any] = dict(unflatten(smooth(flat, variance), self.exp.shape[1]))
+        flat = np.concatenate([getattr(self, n).reshape(len(self), -1) for n in _MOVING], axis=1)
+        arrays: dict[str, Any] = dict(_unflatten(smooth(flat, variance), self.exp.shape[1]))
         smoothed = replace(self, **arrays)
         return replace(smoothed, keypoints=smoothed.motion().keypoints().numpy())
 
@@ -150,10 +161,10 @@ class MotionTemplate:
         Raises:
             WeightsError: the file contains code, is damaged, or holds something else.
         """
-        return _from_released(_read_numbers(Path(path)), Path(path), space)
+        return _from_released(read_numbers(Path(path)), Path(path), space)
 
 
-def unflatten(flat: np.ndarray, points: int) -> dict[str, np.ndarray]:
+def _unflatten(flat: np.ndarray, points: int) -> dict[str, np.ndarray]:
     """(F, 3K + 13) rows of exp, rotation, scale, translation -> the four float32 arrays, rotations proper again."""
     exp, rotation, scale, translation = np.split(flat, np.cumsum([3 * points, 9, 1]), axis=1)
     return {
@@ -178,60 +189,6 @@ def _shapes(count: int, points: int) -> dict[str, tuple[int, ...]]:
         "exp": volume, "rotation": (count, 3, 3), "scale": (count, 1), "translation": (count, 3),
         "canonical": volume, "keypoints": volume, "eyes": (count, 2), "lip": (count, 1),
     }  # fmt: skip
-
-
-def _plain_dtype(name: str, *flags: object) -> np.dtype:
-    dtype = np.dtype(name)
-    if dtype.kind not in "fiub":
-        raise pickle.UnpicklingError(f"an array of type {name}")
-    return dtype
-
-
-def _latin_bytes(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"text in {encoding}")
-    return text.encode("latin1")
-
-
-def _from_buffer(buffer: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Any = "C") -> np.ndarray:
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
-
-
-# numpy's own rebuilders, taken from what it would pickle today; numpy 2 calls the package numpy._core
-_REBUILDERS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): np.zeros(1).__reduce__()[0],
-    ("numpy.core.multiarray", "scalar"): np.float32(1).__reduce__()[0],
-    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _plain_dtype,
-    ("_codecs", "encode"): _latin_bytes,
-}
-
-
-class _CodeError(Exception):
-    """The pickle names something that is not numbers."""
-
-
-class _NumbersOnly(pickle.Unpickler):
-    """An unpickler that can build numpy arrays and nothing else (dicts, lists, numbers and text need no class)."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The few names that numpy 1 and 2 need to rebuild an array; anything else is refused."""
-        known = _REBUILDERS.get((module.replace("numpy._core", "numpy.core"), name))
-        if known is not None:
-            return known
-        raise _CodeError(f"{module}.{name}")
-
-
-def _read_numbers(path: Path) -> Any:
-    try:
-        return _NumbersOnly(io.BytesIO(path.read_bytes())).load()
-    except _CodeError as error:
-        raise WeightsError(
-            f"{path} contains code ({error}), which a motion template never needs: do not open it."
-        ) from error
-    except Exception as error:
-        raise WeightsError(f"{path} cannot be read as a motion template: {error}.") from error
 
 
 def _from_released(data: Any, path: Path, space: str) -> MotionTemplate:

@@ -7,7 +7,7 @@ motion. Upstream needs one fixed square for the whole clip; a stream cannot know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,6 +76,23 @@ def _ratio(landmarks: np.ndarray, part: tuple[int, int, int, int]) -> float:
     """|a - b| / |c - d| in the picture plane, for part = (a, b, c, d)."""
     a, b, c, d = np.asarray(landmarks, np.float64)[list(part), :2]
     return float(np.linalg.norm(a - b) / (np.linalg.norm(c - d) + 1e-6))
+
+
+def held(crops: Iterable[FaceCrop | None]) -> Iterator[FaceCrop]:
+    """The crops with gaps filled: by the one before, at the beginning by the first that comes."""
+    last: FaceCrop | None = None
+    leading = 0
+    for crop in crops:
+        if crop is None and last is None:
+            leading += 1
+            continue
+        if last is None and crop is not None:
+            yield from [crop] * leading
+        last = crop if crop is not None else last
+        if last is not None:
+            yield last
+    if last is None:
+        raise FaceError("The source video shows no face in any frame: choose another source or a lower threshold.")
 
 
 @dataclass(frozen=True)
