@@ -13,6 +13,7 @@ from vivant.perception.landmarks import LandmarkRunner, square_of_box
 DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
 SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
+MIN_TILE = 96  # pixels; narrow pictures are not cut into countless tiny tiles
 MIN_SIDE = 8  # pixels; nothing smaller can hold a face
 
 
@@ -62,7 +63,7 @@ class FaceFinder:
     def _detect_tiles(self, image: np.ndarray) -> Detections:
         """Candidates of the full-range net in square tiles of half the shorter side, half overlapping."""
         height, width = image.shape[:2]
-        side = max(min(height, width) // 2, MIN_SIDE)
+        side = max(min(height, width) // 2, MIN_TILE)
         parts = []
         for top in _starts(height, side):
             for left in _starts(width, side):
