@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 
-from vivant.core.errors import MissingExtraError
 from vivant.weights.assets import asset
 
 
@@ -20,12 +20,7 @@ class Runtime:
 
         Raises:
             WeightsError: the bundled file is missing or damaged.
-            MissingExtraError: ai-edge-litert is not installed.
         """
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise MissingExtraError("ai-edge-litert", "dev", "Finding faces") from error
         with _quiet_stderr():
             self._net = Interpreter(model_path=str(asset(name)), num_threads=threads)
             self._net.allocate_tensors()
@@ -42,7 +37,11 @@ class Runtime:
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
     """LiteRT announces its CPU delegate on stderr from C++; that is noise on every start of the program."""
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # the program runs without stderr: nothing to keep quiet
+        yield
+        return
     sink = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 2)
