@@ -88,28 +88,23 @@ class Generator:
         Raises:
             FaceError: no frame has a face.
         """
+        seen: list[bool] = []
+
+        def faces() -> Iterator[FaceCrop]:
+            for crop in crops:
+                seen.append(crop is not None)
+                if crop is not None:
+                    yield crop
+
         found: list[Motion] = []
-        pending: list[FaceCrop] = []
-        rows: list[int] = []
-        missing: list[int] = []
         square: Square | None = None
-        seen = 0
-        for number, crop in enumerate(crops):
-            if crop is None:
-                missing.append(number)
-            else:
-                square = square or Square.of(crop)
-                pending.append(crop)
-                seen += 1
-            rows.append(max(seen - 1, 0))
-            if square and len(pending) == _OBSERVED_AT_ONCE:
-                found.append(self._observe(pending, square).to("cpu"))
-                pending = []
-        if square is None:
+        waiting = faces()
+        while batch := list(islice(waiting, _OBSERVED_AT_ONCE)):
+            square = square or Square.of(batch[0])
+            found.append(self._observe(batch, square).to("cpu"))
+        if not found:
             raise FaceError("The driver shows no face in any frame: choose another clip or a lower threshold.")
-        if pending:
-            found.append(self._observe(pending, square).to("cpu"))
-        return self._template(found, rows, tuple(missing), Fraction(fps).limit_denominator(100_000))
+        return self._template(found, np.array(seen), Fraction(fps).limit_denominator(100_000))
 
     def animate(
         self,
@@ -239,15 +234,17 @@ class Generator:
         motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
 
-    def _template(
-        self, found: Sequence[Motion], rows: Sequence[int], missing: tuple[int, ...], fps: Fraction
-    ) -> MotionTemplate:
+    def _template(self, found: Sequence[Motion], seen: np.ndarray, fps: Fraction) -> MotionTemplate:
+        """The motion of the frames ``seen`` (F,) bool, the others holding, as one template."""
+        rows = np.maximum(np.cumsum(seen) - 1, 0)
+
         def joined(values: Iterable[Tensor]) -> np.ndarray:
-            return torch.cat(list(values)).numpy()[list(rows)]
+            return torch.cat(list(values)).numpy()[rows]
 
         arrays: dict[str, Any] = {name: joined(getattr(m, name) for m in found) for name in _FIELDS}
-        keypoints = joined(m.keypoints() for m in found)
-        return MotionTemplate(fps=fps, space=self.config.family, keypoints=keypoints, missing=missing, **arrays)
+        arrays["keypoints"] = joined(m.keypoints() for m in found)
+        missing = tuple(int(number) for number in np.flatnonzero(~seen))
+        return MotionTemplate(fps=fps, space=self.config.family, missing=missing, **arrays)
 
     def _appearance(self, image: Tensor) -> Features:
         with self._precision():

@@ -9,7 +9,7 @@ Where the released code is mended:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +108,20 @@ def reference_motion(template: MotionTemplate, index: int, space: MotionSpace, o
     return replace(motion, exp=(torch.zeros_like(neutral) if options.region == "eyes" else neutral)[None])
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a run needs of its source: x_s (B, K, 3), the source with its wishes, and deltas (B, K, 3)."""
+
+    source: Motion
+    x_s: Tensor
+    base: Motion
+    adaptation: tuple[Tensor, Tensor, float] | None
+    sliders: Tensor
+    closing: Tensor | None
+
+
 class Retargeter:
-    """Computes the driven keypoints of one run; holds no state between frames.
+    """Computes the driven keypoints of one run; a frame depends on no earlier one.
 
     ``still``: the source is one picture (else a video); ``single``: the driver is one picture.
     """
@@ -127,6 +139,7 @@ class Retargeter:
         self._nets: Mapping[str, nn.Module] = dict(nets.named_children())
         self._config, self._options = config, options
         self._reference, self._still = reference, still
+        self._start: _Start | None = None
         self._friendly = options.driving == "expression-friendly" and options.relative and still and not single
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
@@ -141,26 +154,25 @@ class Retargeter:
 
         ``steady_eyes``: opening ratio that the eyes of a source video are held at.
         """
-        options, x_s = self._options, source.keypoints()
-        base = self._base(source)
-        x_d = self._target(base, driver).keypoints()
-        if self._friendly:
-            x_d = self._adapted(base, x_d)
-        normalised = self._lip_normalisation(source, x_s)
-        x_d = x_d + self._condition_deltas(source, x_s, driver, normalised is not None)
+        options, start = self._options, self._started(source)
+        x_s, x_d = start.x_s, self._target(start.base, driver).keypoints()
+        if start.adaptation is not None:
+            x_b, x_0, multiplier = start.adaptation
+            x_d = x_b + multiplier * (x_d - x_0)
+        x_d = x_d + self._condition_deltas(start, driver)
         if options.stitching:
             x_d = self.stitch(x_s, x_d)
-        if normalised is not None:
-            x_d = x_d + normalised
+        if start.closing is not None:
+            x_d = x_d + start.closing
         if steady_eyes is not None:
             x_d = x_d + self._eyes(source, x_s, torch.full_like(source.lip, steady_eyes))
         return x_s + (x_d - x_s) * options.multiplier
 
     def edit(self, source: Motion) -> Tensor:
         """Keypoints (B, K, 3) of the source with the sliders, and stitching if it is on."""
-        x_s = source.keypoints()
-        x_d = self._base(source).keypoints() + self._slider_deltas(source, x_s)
-        return self.stitch(x_s, x_d) if self._options.stitching else x_d
+        start = self._started(source)
+        x_d = start.base.keypoints() + start.sliders
+        return self.stitch(start.x_s, x_d) if self._options.stitching else x_d
 
     def stitch(self, x_s: Tensor, x_d: Tensor) -> Tensor:
         """x_d moved so that the shoulders meet the portrait (paper, equation 6); (B, K, 3)."""
@@ -169,6 +181,15 @@ class Retargeter:
         delta = self._nets["retarget_shoulder"](pair)
         shift = torch.cat([delta[:, 3 * points :], delta.new_zeros(count, 1)], dim=1)
         return x_d + delta[:, : 3 * points].reshape(count, points, 3) + shift[:, None]
+
+    def _started(self, source: Motion) -> _Start:
+        """What depends on the source alone; a still's is computed for its first frame and used for all."""
+        if self._start is None or self._start.source is not source:
+            x_s, base = source.keypoints(), self._base(source)
+            adaptation = self._adaptation(base) if self._friendly else None
+            sliders, closing = self._slider_deltas(source, x_s), self._closing(source, x_s)
+            self._start = _Start(source, x_s, base, adaptation, sliders, closing)
+        return self._start
 
     def _base(self, source: Motion) -> Motion:
         """The source with the wishes that do not depend on the driver."""
@@ -198,43 +219,47 @@ class Retargeter:
             base.canonical.expand_as(exp), driver.eyes, driver.lip,
         )  # fmt: skip
 
-    def _adapted(self, base: Motion, x_d: Tensor) -> Tensor:
-        """x_b + m (x_d - x_0), m from hull volumes ("expression-friendly" driving), x_0 the driven reference frame.
+    def _adaptation(self, base: Motion) -> tuple[Tensor, Tensor, float]:
+        """x_b, x_0 and m of x_d' = x_b + m (x_d - x_0): "expression-friendly" driving, m from hull volumes.
 
-        As in the released code x_0 already carries the portrait's size, so m is 1 up to rounding in relative mode;
-        what remains is that the reference frame lands on the portrait exactly.
+        As in the released code, x_0, the driven reference frame, already carries the portrait's size, so m is 1 up to
+        rounding; what remains is that the reference frame lands on the portrait exactly.
         """
         x_b, x_0 = base.keypoints(), self._target(base, self._reference).keypoints()
-        return x_b + motion_multiplier(x_b[0], x_0[0]) * (x_d - x_0)
+        return x_b, x_0, motion_multiplier(x_b[0], x_0[0])
 
-    def _lip_normalisation(self, source: Motion, x_s: Tensor) -> Tensor | None:
+    def _closing(self, source: Motion, x_s: Tensor) -> Tensor | None:
         """Delta that closes an open mouth of the portrait before it is driven, None where nothing is to do."""
         open_lips = source.lip >= OPEN_LIPS
         if not (self._options.normalize_lips and self._options.relative and bool(open_lips.any())):
             return None
         return self._lips(source, x_s, torch.zeros_like(source.lip)) * open_lips[:, None]
 
-    def _condition_deltas(self, source: Motion, x_s: Tensor, driver: Motion, closed: bool) -> Tensor:
+    def _condition_deltas(self, start: _Start, driver: Motion) -> Tensor:
         """Eye and lip retargeting plus the sliders' targets, (B or 1, K, 3), 0 where nothing is asked.
 
         In relative mode the driven keypoints have opened the eyes by the driver's change already, so only what is
-        left to the target is added: R(target) - R(reached).
+        left to the target is added: R(target) - R(reached). The same for the lips, which may have been closed before.
         """
-        options, first = self._options, self._reference
-        total = self._slider_deltas(source, x_s)
+        options, first, source, x_s = self._options, self._reference, start.source, start.x_s
+        total = start.sliders
         if options.eye_retargeting:
             target, change = driver.eyes.mean(1, True), (driver.eyes - first.eyes).mean(1, True)
             total = total + self._eyes(source, x_s, target)
             if options.relative:
-                reached = source.eyes.mean(1, True) + change * bool(self._mask[list(self._config.space.eyes)].any())
+                reached = source.eyes.mean(1, True) + change * self._moves(self._config.space.eyes)
                 total = total - self._eyes(source, x_s, reached)
         if options.lip_retargeting:
             total = total + self._lips(source, x_s, driver.lip)
             if options.relative:
-                moved = bool(self._mask[list(self._config.space.lips)].any())
-                start = source.lip * (source.lip < OPEN_LIPS) if closed else source.lip
-                total = total - self._lips(source, x_s, start + (driver.lip - first.lip) * moved)
+                begin = source.lip if start.closing is None else source.lip * (source.lip < OPEN_LIPS)
+                reached = begin + (driver.lip - first.lip) * self._moves(self._config.space.lips)
+                total = total - self._lips(source, x_s, reached)
         return total
+
+    def _moves(self, keypoints: tuple[int, ...]) -> bool:
+        """Whether the driver's expression reaches any of ``keypoints``."""
+        return bool(self._mask[list(keypoints)].any())
 
     def _slider_deltas(self, source: Motion, x_s: Tensor) -> Tensor:
         """Deltas of the sliders ``eyes_ratio`` and ``lip_ratio``; none where the source is there already (0.01)."""
