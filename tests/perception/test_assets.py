@@ -53,3 +53,10 @@ def test_every_perception_file_is_listed_with_licence_and_true_hash():
     for name in files:
         assert asset(name) == ROOT / name
         assert rows[name].licence in {"Apache-2.0", "CC0-1.0"} and rows[name].source and rows[name].what
+
+
+def test_the_notice_names_every_perception_file_with_its_hash():
+    notice = (ROOT.parents[2] / "NOTICE").read_text(encoding="utf-8")
+    for name, info in assets_info().items():
+        if name.startswith("perception/"):
+            assert name in notice and info.sha256 in notice

@@ -106,3 +106,16 @@ def test_a_cut_square_shows_what_lies_under_it():
     assert view.shape == (64, 64, 3)
     assert view[32, 32, 0] == 255 and view[32, 2, 0] == 0
     assert abs(view[..., 0].mean() / 255 - (200 / 800) ** 2) < 0.01
+
+
+def test_a_clock_is_no_face(finder):
+    import skimage.data
+
+    assert finder.find(np.repeat(skimage.data.clock()[..., None], 3, axis=2)) == []
+
+
+def test_a_face_turned_at_any_angle_is_found_once(finder, man):
+    size = len(man)
+    for angle in (50, 90, 180, 300):
+        turned = cv2.warpAffine(man, cv2.getRotationMatrix2D((size / 2, size / 2), angle, 1), (size, size))
+        assert len(finder.find(turned)) == 1

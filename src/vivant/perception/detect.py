@@ -55,12 +55,13 @@ def join(parts: list[Detections]) -> Detections:
     )
 
 
-def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union (N,) of one box (4,) with ``boxes`` (N, 4)."""
+def overlap(box: np.ndarray, boxes: np.ndarray, of_smaller: bool = False) -> np.ndarray:
+    """Intersection of one box (4,) with ``boxes`` (N, 4), over the union or ``of_smaller`` of the two: (N,) in 0..1."""
     inner = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     shared = np.prod(np.maximum(inner, 0), axis=1)
-    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    return shared / np.maximum(area + np.prod(np.maximum(box[2:] - box[:2], 0)) - shared, 1e-9)
+    areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
+    area = np.prod(np.maximum(box[2:] - box[:2], 0))
+    return shared / np.maximum(np.minimum(area, areas) if of_smaller else area + areas - shared, 1e-9)
 
 
 def merge(found: Detections, threshold: float = 0.3) -> Detections:

@@ -13,6 +13,7 @@ from vivant.perception.landmarks import LandmarkRunner, square_of_box
 DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
 SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
+LEAST_PRESENCE = 0.9  # asked of faces that only a low threshold or a turned picture brought up
 MIN_TILE = 96  # pixels; narrow pictures are not cut into countless tiny tiles
 MIN_SIDE = 8  # pixels; nothing smaller can hold a face
 
@@ -52,9 +53,9 @@ class FaceFinder:
             if not faces or faces[0].size < SMALL_FACE * min(image.shape[:2]):
                 faces = self._confirm(image, self._detect_tiles(small), scale, faces)
             if not faces:
-                faces = self._confirm(image, self._detect(small, 0.15), scale)
+                faces = self._confirm(image, self._detect(small, 0.15), scale, least=LEAST_PRESENCE)
             if not faces or min(face.score for face in faces) < SURE:
-                faces = self._confirm(image, self._detect_turned(small), scale, faces)
+                faces = self._confirm(image, self._detect_turned(small), scale, faces, LEAST_PRESENCE)
         return faces[: self.max_faces]
 
     def _detect(self, image: np.ndarray, threshold: float = 0.5) -> Detections:
@@ -82,27 +83,38 @@ class FaceFinder:
         return join(parts)
 
     def _confirm(
-        self, image: np.ndarray, found: Detections, scale: float, known: list[Face] | None = None
+        self,
+        image: np.ndarray,
+        found: Detections,
+        scale: float,
+        known: list[Face] | None = None,
+        least: float = 0.0,
     ) -> list[Face]:
         """``known`` and those of ``found`` (pixels times ``scale``) that the landmark net agrees to, largest first.
 
-        Of several at one place the one stays in which the net sees a face most clearly: that is the upright one.
+        New ones need a presence of ``least``, too. Of several at one place the one stays in which the net sees a
+        face most clearly: that is the upright one.
         """
         candidates = list(known or [])
         for box, keypoints in zip(found.boxes / scale, found.keypoints / scale):
-            face = self.runner.in_square(image, square_of_box(box, keypoints))
-            if face.score >= self.min_presence / 2:
-                candidates.append(self.runner(image, face.landmarks))
+            rough = self.runner.in_square(image, square_of_box(box, keypoints))
+            if rough.score < self.min_presence / 2:
+                continue
+            face = self.runner(image, rough.landmarks)
+            if face.score >= max(self.min_presence, least):
+                candidates.append(face)
         faces: list[Face] = []
         for face in sorted(candidates, key=lambda face: -face.score):
-            if face.score >= self.min_presence and not is_known(face, faces):
+            if not is_known(face, faces):
                 faces.append(face)
         return sorted(faces, key=lambda face: -face.size)
 
 
-def is_known(face: Face, faces: list[Face], threshold: float = 0.4) -> bool:
-    """Whether ``face`` overlaps one of ``faces`` by more than ``threshold`` (intersection over union)."""
-    return bool(faces) and bool(overlap(face.box, np.stack([other.box for other in faces])).max() > threshold)
+def is_known(face: Face, faces: list[Face], threshold: float = 0.5) -> bool:
+    """Whether ``face`` and one of ``faces`` share more than ``threshold`` of the smaller one's box."""
+    if not faces:
+        return False
+    return bool(overlap(face.box, np.stack([other.box for other in faces]), of_smaller=True).max() > threshold)
 
 
 def _turn_back(points: np.ndarray, quarters: int, width: int, height: int) -> np.ndarray:

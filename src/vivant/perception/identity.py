@@ -148,7 +148,7 @@ def align_matrix(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 def identity_distance(a: np.ndarray | torch.Tensor, b: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
     """Euclidean distance (...) of embeddings (..., 128); below :data:`SAME_PERSON`: the same person."""
-    return ((a - b) ** 2).sum(-1) ** 0.5
+    return (((a - b) ** 2).sum(-1) + 1e-12) ** 0.5  # the tiny term gives equal embeddings a gradient
 
 
 def _load(net: IdentityNet) -> None:

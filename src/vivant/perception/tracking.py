@@ -13,7 +13,7 @@ from vivant.core.face import Face
 from vivant.perception.faces import FaceFinder, check_image, is_known
 
 CUT_CORRELATION = 0.7  # of neighbouring frames' thumbnails; in talking and signing clips it stays above 0.9
-SAME_FACE = 0.5  # intersection over union above which two tracks hold one face
+SAME_FACE = 0.6  # part of the smaller box that two tracks share when they hold one face
 
 
 @dataclass
@@ -47,7 +47,7 @@ class FaceTracker:
         self.cut = False
         self._frame = -1
         self._next_id = 0
-        self._searched = -1
+        self._searched = self._looked_hard = -1
         self._tracks: dict[int, _Track] = {}
         self._thumbnail: np.ndarray | None = None
 
@@ -64,8 +64,8 @@ class FaceTracker:
             self._tracks.clear()
         faces = self._advance(image)
         if self._should_search(faces):
+            self._add(self.finder.find(image, self._thorough(faces)), faces)
             self._searched = self._frame
-            self._add(self.finder.find(image, thorough=self.cut or not self._tracks), faces)
         self._forget()
         return faces
 
@@ -85,6 +85,14 @@ class FaceTracker:
         was_there = sum(track.seen >= self._frame - 1 for track in self._tracks.values())
         due = self.redetect_every > 0 and self._frame - self._searched >= self.redetect_every
         return self._frame == 0 or self.cut or due or not faces or len(faces) < was_there
+
+    def _thorough(self, faces: dict[int, Face]) -> bool:
+        """Look hard into a new scene, and now and then while nobody is seen: not in every frame, it is slow."""
+        waited = self._frame - self._looked_hard >= max(self.redetect_every, 1)
+        thorough = self._frame == 0 or self.cut or (waited and not faces)
+        if thorough:
+            self._looked_hard = self._frame
+        return thorough
 
     def _add(self, found: list[Face], faces: dict[int, Face]) -> None:
         """Put faces of ``found`` that are not in ``faces`` yet into it, under an old number or a new one."""
