@@ -23,9 +23,7 @@ BOUND = 2e-5
 def test_keys_and_shapes_equal_the_released_files():
     with torch.device("meta"):
         modules = build_modules(PRESETS["paper"])
-    ours = {
-        f"{name}.{key}": list(v.shape) for name, m in modules.items() for key, v in m.state_dict().items()
-    }
+    ours = {f"{name}.{key}": list(v.shape) for name, m in modules.items() for key, v in m.state_dict().items()}
     assert ours == SHAPES
 
 

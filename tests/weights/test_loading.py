@@ -48,7 +48,7 @@ def test_content_decides_not_the_name(tmp_path):
 def test_pickle_with_code_is_refused_and_does_not_run(tmp_path, legacy):
     file, proof = tmp_path / "evil.pth", tmp_path / "proof"
     if legacy:
-        file.write_bytes(pickle.dumps({"a": Trap(proof)}))
+        file.write_bytes(pickle.dumps({"a": Trap(proof)}, protocol=2))
     else:
         torch.save({"a": Trap(proof)}, file)
     with pytest.raises(WeightsError, match="Python code or objects"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -19,10 +18,12 @@ _PLANE: dict[int, tuple[int, ...]] = {2: (2, 2), 3: (1, 2, 2)}
 class ConvBlock(nn.Module):
     """Convolution, batch norm, ReLU; the size stays. ``slope`` > 0 makes the activation a leaky one."""
 
+    folds = (("conv", "norm"),)
+
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, dims: int = 2, slope: float = 0.0) -> None:
         super().__init__()
         self.conv = _CONV[dims](inputs, outputs, kernel, padding=kernel // 2)
-        self.norm: nn.Module = _NORM[dims](outputs)
+        self.norm = _NORM[dims](outputs)
         self.slope = slope
         self.dims = dims
 
@@ -31,20 +32,14 @@ class ConvBlock(nn.Module):
         x = self.norm(self.conv(x))
         return F.leaky_relu(x, self.slope) if self.slope else F.relu(x)
 
-    def fold(self) -> None:
-        """Fold the batch norm's running statistics into the convolution; for inference only."""
-        if isinstance(self.norm, nn.BatchNorm2d | nn.BatchNorm3d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
-            self.norm = nn.Identity()
-
 
 class DownBlock(ConvBlock):
     """A :class:`ConvBlock`, then average pooling that halves H and W."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, Cin, ..., H, W) to (B, Cout, ..., H/2, W/2)."""
-        pool = F.avg_pool2d if self.dims == 2 else F.avg_pool3d
-        return pool(super().forward(x), _PLANE[self.dims])
+        x = super().forward(x)
+        return F.avg_pool2d(x.flatten(1, -3), 2).unflatten(1, x.shape[1:-2])
 
 
 class UpBlock(ConvBlock):
@@ -59,30 +54,19 @@ class UpBlock(ConvBlock):
 class ResBlock3d(nn.Module):
     """Pre-activation residual block on volumes: x + conv(ReLU(norm(conv(ReLU(norm(x))))))."""
 
+    folds = (("conv1", "norm2"),)
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
         self.norm1 = nn.BatchNorm3d(channels)
-        self.norm2: nn.Module = nn.BatchNorm3d(channels)
+        self.norm2 = nn.BatchNorm3d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, D, H, W) to the same shape."""
         y = self.conv1(F.relu(self.norm1(x)))
         return x + self.conv2(F.relu(self.norm2(y)))
-
-    def fold(self) -> None:
-        """Fold the norm that follows a convolution into it; the norm in front stays."""
-        if isinstance(self.norm2, nn.BatchNorm3d):
-            self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm2)
-            self.norm2 = nn.Identity()
-
-
-def fold_norms(module: nn.Module) -> None:
-    """Fold, in place, every batch norm of ``module`` that follows a convolution of the same block."""
-    for part in module.modules():
-        if isinstance(part, ConvBlock | ResBlock3d):
-            part.fold()
 
 
 def volume_to_map(volume: Tensor) -> Tensor:

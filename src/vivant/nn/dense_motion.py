@@ -17,14 +17,14 @@ VARIANCE = 0.01
 
 
 def warp_volume(volume: Tensor, grid: Tensor) -> Tensor:
-    """Sample (B, C, D, H, W) at ``grid`` (B, D, H, W, 3): trilinear, zero outside.
+    """Sample (B, C, D, H, W) at ``grid`` (B, D, H, W, 3): trilinear, zero outside, always in float32.
 
     The grid is built on voxel centres but sampled as if -1 and 1 were the outer edges (align_corners False):
     the published weights were trained with this mismatch, so it stays.
     """
-    return F.grid_sample(
-        volume, grid.to(volume.dtype), mode="bilinear", padding_mode="zeros", align_corners=False
-    )
+    wide, grid = volume.float(), grid.float()
+    found = F.grid_sample(wide, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return found.to(volume.dtype)
 
 
 def keypoint_heatmaps(keypoints: Tensor, grid: Tensor) -> Tensor:
@@ -41,6 +41,8 @@ def sparse_grids(source: Tensor, driving: Tensor, grid: Tensor) -> Tensor:
 
 class DenseMotion(nn.Module):
     """Chooses, for every voxel, a mixture of the keypoints' translations; also says what is not visible."""
+
+    folds = (("compress", "norm"),)
 
     def __init__(
         self,
@@ -80,12 +82,13 @@ class DenseMotion(nn.Module):
             visible.
         """
         depth, height, width = volume.shape[2:]
+        source, driving = source.float(), driving.float()  # half precision would shift the sampling grids
         grid = coordinate_grid((depth, height, width), like=source)
         grids = sparse_grids(source, driving, grid)
         heat = keypoint_heatmaps(driving, grid) - keypoint_heatmaps(source, grid)
         heat = F.pad(heat, (0, 0, 0, 0, 0, 0, 1, 0)).to(volume.dtype)
         slots = torch.cat([heat[:, :, None], self.candidates(volume, grids)], dim=2)
         features = self.hourglass(slots.flatten(1, 2))
-        share = self.mask(features).softmax(dim=1)
-        deformation = torch.einsum("bndhw,bndhwa->bdhwa", share.to(grids.dtype), grids)
+        share = self.mask(features).float().softmax(dim=1)
+        deformation = torch.einsum("bndhw,bndhwa->bdhwa", share, grids)
         return deformation, self.occlusion(volume_to_map(features)).sigmoid()

@@ -18,6 +18,7 @@ from vivant.methods.live_portrait.config import PublishedConfig
 from vivant.nn.blocks import ConvBlock, DownBlock, ResBlock3d, map_to_volume, volume_to_map
 from vivant.nn.convnext import ConvNeXtV2
 from vivant.nn.dense_motion import DenseMotion, warp_volume
+from vivant.nn.fold import FusedSpadeResBlock
 from vivant.nn.mlp import ZeroInitMLP
 from vivant.nn.spade import SLOPE, SpadeResBlock
 
@@ -39,9 +40,7 @@ class AppearanceExtractor(nn.Module):
         self.down_blocks = nn.ModuleList(DownBlock(a, b) for a, b in pairwise(widths))
         self.second = nn.Conv2d(widths[-1], config.volume_channels * config.volume_depth, 1)
         self.resblocks_3d = nn.Sequential(
-            OrderedDict(
-                (f"3dr{i}", ResBlock3d(config.volume_channels)) for i in range(config.residual_blocks_3d)
-            )
+            OrderedDict((f"3dr{i}", ResBlock3d(config.volume_channels)) for i in range(config.residual_blocks_3d))
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -144,6 +143,13 @@ class SpadeGenerator(nn.Module):
         x = self.up_0(F.interpolate(x, scale_factor=2.0, mode="nearest"), feature)
         x = self.up_1(F.interpolate(x, scale_factor=2.0, mode="nearest"), feature)
         return torch.sigmoid(self.conv_img(F.leaky_relu(x, SLOPE)))
+
+
+def fuse_generator(generator: SpadeGenerator) -> None:
+    """Put the inference form of every block of G in its place."""
+    zooms = {f"G_middle_{i}": 1 for i in range(generator.middle_blocks)} | {"up_0": 2, "up_1": 4}
+    for name, zoom in zooms.items():
+        setattr(generator, name, FusedSpadeResBlock(getattr(generator, name), zoom))
 
 
 def build_published(config: PublishedConfig) -> dict[str, nn.Module]:
