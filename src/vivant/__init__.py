@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vivant.core.registry import all_methods as methods
     from vivant.pipelines.animate import animate
     from vivant.pipelines.edit import edit
     from vivant.pipelines.load import Pipeline, load
@@ -22,14 +21,13 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0.0.0"
 
-__all__ = ["Pipeline", "__version__", "animate", "edit", "load", "methods"]
+__all__ = ["Pipeline", "__version__", "animate", "edit", "load"]
 
 _HOME = {
     "animate": ("vivant.pipelines.animate", "animate"),
     "edit": ("vivant.pipelines.edit", "edit"),
     "load": ("vivant.pipelines.load", "load"),
     "Pipeline": ("vivant.pipelines.load", "Pipeline"),
-    "methods": ("vivant.core.registry", "all_methods"),
 }
 
 

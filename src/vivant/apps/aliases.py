@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 ALIASES: dict[str, tuple[str, ...]] = {
     # LivePortrait, FOMM and SadTalker; then V-Express; then Animate Anyone and others
@@ -43,7 +44,7 @@ OPTION_ALIASES: dict[str, tuple[str, ...]] = {
 def add_aliases(parser: argparse.ArgumentParser, *names: str) -> None:
     """Accept the hidden spellings of the destinations ``names``."""
     for name in names:
-        switch = {"action": "store_true"} if name == "crop_only" else {}
+        switch: dict[str, Any] = {"action": "store_true"} if name == "crop_only" else {}
         for spelling in ALIASES[name]:
             parser.add_argument(spelling, dest=name, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **switch)
 

@@ -4,12 +4,11 @@ again)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import tee
 from typing import Any
 
 import numpy as np
 
-from vivant.controls.crop import CropWindow, crop_face, crop_window, crop_with_window
+from vivant.controls.crop import Border, CropWindow, crop_face, crop_window, crop_with_window
 from vivant.controls.smoothing import OneEuroFilter
 from vivant.core.clip import Clip
 from vivant.core.errors import FaceError, MediaError
@@ -53,9 +52,23 @@ class SteadyWindow:
         return np.array([self._unit] * 3 + [1.0, 1.0])
 
 
+def followed(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Iterator[tuple[np.ndarray, Face | None]]:
+    """Every frame with the followed person's face, one frame in memory at a time (itertools.tee would keep
+    57)."""
+    last: list[np.ndarray] = []
+
+    def noted() -> Iterator[np.ndarray]:
+        for frame in frames:
+            last[:] = [frame]
+            yield frame
+
+    for face in follow(noted(), choice):
+        yield last[0], face
+
+
 def cut(frame: np.ndarray, face: Face, window: CropWindow, view: Any, size: int) -> FaceCrop:
     """The crop of ``window``; what lies beyond the picture is filled as the method's nets were trained."""
-    border = "constant" if view.points == "contour203" else "replicate"
+    border: Border = "constant" if view.points == "contour203" else "replicate"
     return crop_with_window(frame, face.landmarks, window, size, view.rotate, border)
 
 
@@ -79,8 +92,7 @@ class DriverCrops:
             MediaError: there are no frames.
             FaceError: no frame shows a face.
         """
-        seen, looked = tee(self._frames)
-        for frame, face in zip(seen, follow(looked, self._face)):
+        for frame, face in followed(self._frames, self._face):
             self.count += 1
             if face is None:
                 self.missing.append(self.count - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -19,7 +19,7 @@ MOTION_SUFFIXES = (".safetensors", ".pkl")
 Media = str | os.PathLike[str] | np.ndarray | Clip
 
 
-def is_path(value: Any) -> bool:
+def is_path(value: Any) -> TypeGuard[str | os.PathLike[str]]:
     """Whether ``value`` names something on disk."""
     return isinstance(value, (str, os.PathLike))
 

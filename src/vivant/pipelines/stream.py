@@ -11,7 +11,7 @@ import numpy as np
 from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError, MediaError
 from vivant.core.face import FaceCrop
-from vivant.pipelines.crops import SteadyWindow, cut
+from vivant.pipelines.crops import SteadyWindow, cut, followed
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
 from vivant.pipelines.load import Pipeline
 from vivant.pipelines.sources import still_portrait
@@ -57,11 +57,8 @@ def _driver_frames(driving: Any) -> tuple[Iterable[np.ndarray], float]:
 
 def causal_crops(frames: Iterable[np.ndarray], fps: float, view: Any, size: int) -> Iterator[FaceCrop | None]:
     """Driver crops for live use; None where no face is seen."""
-    from vivant.perception.tracking import follow
-
     steady = SteadyWindow(view, fps)
-    seen, looked = tee(frames)
-    for frame, found in zip(seen, follow(looked, "largest")):
+    for frame, found in followed(frames):
         if found is None:
             steady.reset()
         yield None if found is None else cut(frame, found, steady(found), view, size)

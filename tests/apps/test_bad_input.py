@@ -1,0 +1,212 @@
+"""Bad input at the command line: exit code 2, one sentence on stderr, nothing half-written."""
+
+import os
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from vivant.apps.cli import main
+from vivant.media.image import write_image
+from vivant.media.writer import VideoWriter
+
+TINY = ("--preset", "tiny", "--quiet")
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Runs the command line and asserts a clean refusal; gives back the sentence."""
+
+    def run(*argv, code=2):
+        before = sorted(tmp_path.rglob("*"))
+        assert main([str(word) for word in argv]) == code
+        lines = [line for line in capsys.readouterr().err.splitlines() if line]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("vivant: ")
+        assert lines[0][-1] in ".?)", lines[0]
+        assert sorted(tmp_path.rglob("*")) == before
+        return lines[0]
+
+    return run
+
+
+def picture(path, image):
+    write_image(path, image)
+    return path
+
+
+def video(path, frames, fps=25):
+    with VideoWriter(path, fps) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+GREY = np.full((120, 160, 3), 128, np.uint8)
+
+
+def test_no_face(refused, tmp_path, driver_path):
+    source = picture(tmp_path / "wall.png", GREY)
+    text = refused("animate", "-s", source, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    assert "No face was found in wall.png (160x120 px)" in text
+
+
+def test_face_too_small(refused, tmp_path, portrait, driver_path):
+    small = np.full((150, 150, 3), 90, np.uint8)
+    small[50:98, 50:98] = cv2.resize(portrait, (48, 48), interpolation=cv2.INTER_AREA)
+    source = picture(tmp_path / "far.png", small)
+    text = refused("animate", "-s", source, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    assert "far.png (150x150 px)" in text and "under 32" in text and "higher resolution" in text
+
+
+def test_profile(refused, tmp_path, portrait_path, driver_path, monkeypatch):
+    from types import SimpleNamespace
+
+    from vivant.perception import pose
+
+    monkeypatch.setattr(pose, "head_pose", lambda landmarks: SimpleNamespace(yaw=-71.0))
+    text = refused("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    assert "portrait.jpg (384x384 px) is turned by 71 degrees, a profile" in text
+
+
+def test_one_pixel(refused, tmp_path, driver_path):
+    source = picture(tmp_path / "dot.png", GREY[:1, :1])
+    assert "No face was found in dot.png (1x1 px)" in refused(
+        "animate", "-s", source, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY
+    )
+
+
+def test_missing_source_and_driver(refused, tmp_path, portrait_path):
+    text = refused("animate", "-s", tmp_path / "a.jpg", "-d", portrait_path, "-o", tmp_path / "o.mp4", *TINY)
+    assert "a.jpg does not exist" in text
+    text = refused("animate", "-s", portrait_path, "-d", tmp_path / "b.mp4", "-o", tmp_path / "o.mp4", *TINY)
+    assert "b.mp4 does not exist" in text
+
+
+def test_directory_without_pictures(refused, tmp_path, portrait_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert "empty" in refused("animate", "-s", portrait_path, "-d", folder, "-o", tmp_path / "out.mp4", *TINY)
+
+
+@pytest.mark.parametrize("content", [b"", os.urandom(4000)], ids=["empty", "noise"])
+def test_damaged_driver(refused, tmp_path, portrait_path, content):
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    assert "bad.mp4" in refused("animate", "-s", portrait_path, "-d", path, "-o", tmp_path / "out.mp4", *TINY)
+
+
+def test_video_cut_before_its_index(refused, tmp_path, portrait_path, driver_path):
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(driver_path.read_bytes()[:600])
+    assert "cut.mp4" in refused("animate", "-s", portrait_path, "-d", path, "-o", tmp_path / "out.mp4", *TINY)
+
+
+def test_driver_without_any_face(refused, tmp_path, portrait_path):
+    path = video(tmp_path / "walls.mp4", [GREY] * 3)
+    assert "No face was found in any of the 3 frames of walls.mp4" in refused(
+        "animate", "-s", portrait_path, "-d", path, "-o", tmp_path / "out.mp4", *TINY
+    )
+
+
+def test_face_index_that_is_not_there(refused, tmp_path, portrait_path, driver_path):
+    words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    text = refused(*words, "--face", "3")
+    assert "no face 3 in portrait.jpg" in text and "0 at (" in text
+    assert "largest, all or an index" in refused(*words, "--face", "left")
+
+
+def test_outputs_that_cannot_be_written(refused, tmp_path, portrait_path, driver_path):
+    words = ("animate", "-s", portrait_path, "-d", driver_path, *TINY)
+    (tmp_path / "file").write_text("here")
+    (tmp_path / "old.mp4").write_text("kept")
+    (tmp_path / "folder.mp4").mkdir()
+    assert "file" in refused(*words, "-o", tmp_path / "file" / "out.mp4")
+    assert "folder" in refused(*words, "-o", tmp_path / "folder.mp4")
+    assert ".xyz" in refused(*words, "-o", tmp_path / "out.xyz")
+    assert "exists already" in refused(*words, "-o", tmp_path / "old.mp4", "--no-overwrite")
+    assert (tmp_path / "old.mp4").read_text() == "kept"
+    assert "more frames than the image" in refused(*words, "-o", tmp_path / "out.png")
+
+
+def test_weights_that_do_not_fit(refused, tmp_path, portrait_path, driver_path):
+    from safetensors.numpy import save_file
+
+    words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    foreign, cut, missing = (tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors"))
+    save_file({"layer.weight": np.zeros((2, 2), np.float32)}, foreign)
+    cut.write_bytes(foreign.read_bytes()[:40])
+    assert "a.safetensors" in refused(*words, "--weights", foreign)
+    assert "b.safetensors" in refused(*words, "--weights", cut)
+    assert "c.safetensors" in refused(*words, "--weights", missing)
+
+
+class Evil:
+    """Would make a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("option, name", [("--weights", "evil.pth"), ("-d", "evil.pkl")])
+def test_pickles_with_code_never_run(refused, tmp_path, portrait_path, option, name):
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps({"motion": Evil(tmp_path / "ran")}))
+    others = () if option == "-d" else ("-d", portrait_path)
+    assert name in refused("animate", "-s", portrait_path, *others, option, path, "-o", tmp_path / "o.mp4", *TINY)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--method", "live-portrat"), "Did you mean 'live-portrait'"),
+        (("--preset", "tinny"), "Did you mean 'tiny'"),
+        (("--slider.smile", "9"), "from -0.3 to 1.3"),
+        (("--slider.smile", "wide"), "needs a number"),
+        (("--slider.smlie", "1"), "--slider.smlie"),
+        (("--region", "nose"), "nose"),
+        (("--quality", "99"), "0 (best, largest) to 51"),
+        (("--fps", "fast"), "fast"),
+        (("--fps", "100000"), "100000"),
+        (("--device", "abacus"), "abacus"),
+        (("--dtype", "fp7"), "fp7"),
+        (("--dtype", "fp16", "--device", "cpu"), "fp16 needs a GPU"),
+        (("--multiplier", "nan"), "multiplier"),
+        (("--batch", "0"), "batch"),
+        (("--save-motion", "motion.bin"), ".safetensors"),
+        (("-a", "speech.wav"), "not driven by audio"),
+        (("--frobnicate",), "--frobnicate"),
+    ],
+)
+def test_options_that_make_no_sense(refused, tmp_path, portrait_path, driver_path, words, said):
+    base = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    base = (*base[:-3], "--quiet") if "--preset" in words else base
+    assert said in refused(*base, *words)
+
+
+def test_nothing_given(refused, portrait_path):
+    assert "no portrait" in refused("animate", "-d", portrait_path)
+    assert "Nothing drives" in refused("animate", "-s", portrait_path, *TINY)
+    assert "invalid choice" in refused("animat")
+
+
+def test_sliders_alone_need_a_still(refused, tmp_path, driver_path):
+    text = refused("edit", "-s", driver_path, "--slider.smile", "1", "-o", tmp_path / "out.png", *TINY)
+    assert "talk.mp4 is a video" in text
+
+
+def test_interrupt_leaves_nothing(refused, tmp_path, portrait_path, driver_path, monkeypatch):
+    from vivant.methods.live_portrait.generate import Generator
+
+    def interrupted(self, *args, **kwargs):
+        yield np.zeros((256, 256, 3), np.uint8)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Generator, "animate", interrupted)
+    words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    assert "Stopped" in refused(*words, code=130)

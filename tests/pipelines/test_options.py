@@ -1,0 +1,48 @@
+"""Options: built from the method's dataclasses, every name and range checked."""
+
+import pytest
+
+from vivant.core.errors import ConfigError
+from vivant.core.registry import get_method
+from vivant.pipelines.inputs import as_fps
+from vivant.pipelines.options import build_options
+from vivant.pipelines.progress import spans
+
+SPEC = get_method()
+
+
+def test_values_sliders_and_strengths_reach_their_fields():
+    options = build_options(
+        SPEC, {"driving_option": "pose-friendly", "region": "lips", "batch": 2}, {"wink": 39}, {"motion": 1.5}
+    )
+    assert (options.driving, options.region, options.batch) == ("pose-friendly", "lips", 2)
+    assert options.sliders.wink == 39 and options.multiplier == 1.5
+
+
+@pytest.mark.parametrize(
+    "values, sliders, strength",
+    [
+        ({"regoin": "all"}, {}, {}),
+        ({"region": "ears"}, {}, {}),
+        ({"relative": "yes"}, {}, {}),
+        ({"smoothing": float("inf")}, {}, {}),
+        ({"batch": 0}, {}, {}),
+        ({}, {"yaw": 26}, {}),
+        ({}, {"eyes_ratio": -0.1}, {}),
+        ({}, {}, {"audio": 1.0}),
+    ],
+)
+def test_nonsense_is_refused(values, sliders, strength):
+    with pytest.raises(ConfigError):
+        build_options(SPEC, values, sliders, strength)
+
+
+def test_frame_rates():
+    assert as_fps(None) is None
+    assert str(as_fps("30000/1001")) == str(as_fps(29.97)) == "30000/1001"
+    assert as_fps(25) == 25
+
+
+def test_spans():
+    assert spans([3, 4, 5, 12]) == "3-5, 12"
+    assert spans(range(0, 40, 2)).endswith("14 and 12 more")
