@@ -29,9 +29,9 @@ _LIPS = (13, 14, 61, 291)
 
 def image_tensor(image: np.ndarray, size: int) -> Tensor:
     """(S, S, 3) uint8 RGB -> (3, size, size) float32 in 0..1; area interpolation when it gets smaller."""
-    import cv2
-
     if image.shape[:2] != (size, size):
+        import cv2
+
         smaller = image.shape[0] > size
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
