@@ -1,0 +1,119 @@
+"""The command line when all is well: help, spellings, commands that only report."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vivant
+from vivant.apps.cli import COMMANDS, main
+from vivant.media.video import open_clip
+
+TINY = ("--preset", "tiny", "--quiet")
+
+
+def run(*argv):
+    return main([str(word) for word in argv])
+
+
+def test_version_and_help(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"vivant {vivant.__version__}\n"
+    assert run() == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(capsys, name):
+    assert run(name, "--help") == 0
+    assert name in capsys.readouterr().out
+
+
+def test_help_comes_from_the_dataclasses(capsys):
+    run("animate", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--slider.smile N smile (-0.3 to 1.3, default 0.0)" in text
+    assert "--strength.motion N multiplies the motion" in text
+    assert "--stitching, --no-stitching keep the shoulders in place" in text
+    assert "flag_" not in text and "reference_image" not in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--source_image", "--driving_info", "--flag_relative_motion", "--driving_option", "pose-friendly"),
+        ("--reference_image_path", "--driving-video", "--no_flag_stitching", "--animation_region", "lip"),
+    ],
+)
+def test_spellings_of_other_tools(tmp_path, portrait_path, driver_frames, words):
+    from vivant.media.image import write_image
+
+    driver, out = tmp_path / "driver.png", tmp_path / "out.png"
+    write_image(driver, driver_frames[0])
+    source, driving, *others = words
+    others = ["lips" if word == "lip" else word for word in others]
+    assert run("animate", source, portrait_path, driving, driver, "--result_video", out, *others, *TINY) == 0
+    options = json.loads((tmp_path / "out.png.json").read_text())["options"]
+    if "--no_flag_stitching" in words:
+        assert options["stitching"] is False and options["region"] == "lips"
+    else:
+        assert options["relative"] is True and options["driving"] == "pose-friendly"
+
+
+def test_sliders_without_a_driver_edit(tmp_path, portrait_path):
+    out = tmp_path / "out.png"
+    assert run("animate", "-s", portrait_path, "--slider.pitch", "-5", "-o", out, *TINY) == 0
+    record = json.loads((tmp_path / "out.png.json").read_text())
+    assert record["options"]["sliders"]["pitch"] == -5 and record["output"]["frames"] == 1
+    assert open_clip(out).size == (384, 384)
+
+
+def test_progress_and_warnings_go_to_stderr(tmp_path, capsys, portrait_path):
+    from vivant.media.image import write_image
+
+    image = open_clip(portrait_path)
+    two = np.concatenate([next(iter(image.frames))] * 2, axis=1)
+    write_image(tmp_path / "two.png", two)
+    out = tmp_path / "o.png"
+    assert run("animate", "-s", tmp_path / "two.png", "-d", portrait_path, "-o", out, "--preset", "tiny") == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{out}\n"
+    assert "read driver" in printed.err and "render" in printed.err
+    assert "vivant: warning: two.png shows 2 faces" in printed.err
+
+
+def test_stream_to_a_folder_and_to_a_pipe(tmp_path, capfdbinary, portrait_path, driver_path):
+    folder = f"{tmp_path / 'frames'}/"
+    words = ("stream", "-s", portrait_path, "-d", driver_path, "--preset", "tiny", "--frames", "2", "--crop-only")
+    assert run(*words, "-o", folder) == 0
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 2
+    capfdbinary.readouterr()
+    assert run(*words, "-o", "-") == 0
+    printed = capfdbinary.readouterr()
+    assert len(printed.out) == 2 * 256 * 256 * 3 and b"rgb24 256x256" in printed.err
+
+
+def test_doctor_reports_codecs_and_files(capsys):
+    assert run("doctor") in (0, 1)
+    text = capsys.readouterr().out
+    assert "libx264" in text and "demo/portrait.jpg" in text and "GiB free" in text
+
+
+def test_doctor_fails_when_a_file_is_damaged(monkeypatch, capsys):
+    from vivant.core.errors import WeightsError
+    from vivant.weights import assets
+
+    def damaged(name):
+        raise WeightsError(f"{name} is damaged: reinstall vivant.")
+
+    monkeypatch.setattr(assets, "asset", damaged)
+    assert run("doctor") == 1
+    assert "BAD  demo/portrait.jpg" in capsys.readouterr().out
+
+
+def test_methods_table(capsys):
+    assert run("methods") == 0
+    assert "live-portrait" in capsys.readouterr().out
+    assert run("methods", "--markdown") == 0
+    assert capsys.readouterr().out.startswith("| method | paper |")
