@@ -204,11 +204,11 @@ def run_case(
     finder: Finder,
     protocol: Reading,
     known: set[tuple[str, str, str, str]],
-    sheet: Callable[[FaceCrop, Take, dict[str, Take]], None] | None = None,
+    sheet: Callable[[FaceCrop, Take, dict[str, list[np.ndarray]]], None] | None = None,
 ) -> Iterator[Record]:
     """Measure every method on one case that is not among the ``known`` keys.
 
-    ``methods``: {name: (settings, animator)}. ``sheet`` receives the source, the driver and the new results.
+    ``methods``: {name: (settings, animator)}. ``sheet`` receives the source, the driver and the results of all methods.
 
     Raises:
         FaceError: nothing to animate, see :func:`source_of`. MediaError: a method gave too few frames.
@@ -219,19 +219,22 @@ def run_case(
     driver = read_take(case.driver, finder, protocol)
     source = source_of(case, driver, finder, protocol)
     motion, crops = read_motion(driver.landmarks), driver.crops()
-    results: dict[str, Take] = {}
-    for name, (settings, animator) in todo.items():
+    shown: dict[str, list[np.ndarray]] = {}
+    for name, (settings, animator) in methods.items():
+        if name not in todo and sheet is None:
+            continue
         made = animator(source, crops, case.task == "cross")
-        results[name] = detect((resized(image, protocol.size) for image in made), finder)
-        if len(results[name].images) != len(crops):
-            count = len(results[name].images)
+        shown[name] = [resized(image, protocol.size) for image in made]
+        if len(shown[name]) != len(crops):
+            count = len(shown[name])
             raise MediaError(
                 f"'{name}' gave {count} frames for {len(crops)} of {case.driver}: it must give one for each."
             )
-        scores = measure(case.task, source, results[name], driver, motion)
-        yield Record(case.task, case.id, name, case.person, settings, *scores)
+        if name in todo:
+            scores = measure(case.task, source, detect(shown[name], finder), driver, motion)
+            yield Record(case.task, case.id, name, case.person, settings, *scores)
     if sheet is not None:
-        sheet(source, driver, results)
+        sheet(source, driver, shown)
 
 
 def record_line(record: Record) -> str:

@@ -136,14 +136,14 @@ def _cell(estimate: Estimate, digits: int) -> str:
 
 
 def contact_sheet(
-    source: FaceCrop, driver: Take, results: dict[str, Take], columns: int = 6, side: int = 160
+    source: FaceCrop, driver: Take, results: dict[str, list[np.ndarray]], columns: int = 6, side: int = 160
 ) -> np.ndarray:
     """One picture (H, W, 3) uint8: the source at the left of every row; rows are the driver, then each
     method, named.
 
     The columns are frames evenly spread from the second to the last.
     """
-    rows = [("driver", driver.images), *((name, take.images) for name, take in results.items())]
+    rows = [("driver", driver.images), *results.items()]
     count = len(driver.images)
     picked = np.unique(np.linspace(min(1, count - 1), count - 1, min(columns, count)).round().astype(int))
     strips = [_strip(name, [source.image, *(images[i] for i in picked)], side) for name, images in rows]

@@ -7,10 +7,12 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vivant.core.errors import FaceError, MediaError
 from vivant.core.face import FaceCrop
@@ -31,6 +33,7 @@ from vivant.metrics.report import Table, contact_sheet, make_table, stack_sheets
 
 TASKS = ("self", "cross")
 TRUE = "true frames"
+STILL = next(iter(BASELINES))
 _NOTES = """Landmarks are found anew on every result by the same detector as on the true frames. Rotation error is the
 geodesic angle. Correlation and gain are pooled over all frames after taking each clip's mean away; gain is the slope
 of the result on the driver (1 is full amplitude). SSIM: Gaussian window 11x11, sigma 1.5, mean of the RGB channels.
@@ -93,7 +96,11 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 def measure_cases(
     cases: Sequence[Case], made: Made, protocol: Reading, finder: Finder, out: Path, sheets: int
 ) -> tuple[list[Record], list[str]]:
-    """All records of these settings, old and new; and a sentence for each case that had to be left out."""
+    """All records of these settings, old and new; and a sentence for each case that had to be left out.
+
+    Raises:
+        FaceError: all cases had to be left out.
+    """
     from tqdm import tqdm
 
     path = out / "records.jsonl"
@@ -114,6 +121,8 @@ def measure_cases(
                     records.append(record)
             except (FaceError, MediaError) as error:
                 skipped.append(f"{case.id}: {error}")
+    if not records:
+        raise FaceError(f"Nothing could be measured; the first reason: {skipped[0]}")
     return records, skipped
 
 
@@ -130,22 +139,17 @@ def sheet_path(out: Path, case: Case) -> Path:
     return out / "sheets" / f"{case.task}_{name}.jpg"
 
 
-def sheet_writer(out: Path, case: Case) -> Any:
-    """What draws one case's sheet once it is measured; the row of true frames would repeat the driver."""
+def sheet_writer(out: Path, case: Case) -> Callable[[FaceCrop, Take, dict[str, list[np.ndarray]]], None]:
+    """What draws one case's sheet once it is measured; rows that would repeat the source or the driver are left out."""
     from vivant.media.image import write_image
 
-    def write(source: FaceCrop, driver: Take, results: dict[str, Take]) -> None:
+    def write(source: FaceCrop, driver: Take, results: dict[str, list[np.ndarray]]) -> None:
         path = sheet_path(out, case)
         path.parent.mkdir(exist_ok=True)
-        shown = {name: take for name, take in results.items() if name != TRUE}
-        if shown:
-            write_image(path, contact_sheet(source, driver, shown))
+        shown = {name: images for name, images in results.items() if name not in (TRUE, STILL)}
+        write_image(path, contact_sheet(source, driver, shown))
 
     return write
-
-
-# ---- report
-# -----------------------------------------------------------------------------------------------------
 
 
 def summarise(task: str, cases: Sequence[Case], made: Made, protocol: Reading, records: Sequence[Record]) -> Table:

@@ -104,7 +104,10 @@ def processor_name() -> str:
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """What the numbers were measured on: processor, usable cores, torch threads and version, accelerator."""
+    """What the numbers were measured on: processor, usable cores, torch threads and version, accelerator.
+
+    ``load_average`` tells how busy the machine was over the last minute; numbers of a busy machine are too slow.
+    """
     import torch
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -116,15 +119,26 @@ def machine(device: str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.system(),
     }
+    if hasattr(os, "getloadavg"):
+        found["load_average"] = round(os.getloadavg()[0], 2)
     if device.startswith("cuda"):
         found["accelerator"] = torch.cuda.get_device_name(device)
     return found
 
 
+# A child's peak starts at the memory its parent had when it forked, so a small process has to be the parent.
+_LAUNCHER = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+"""
+
+
 def peak_memory(command: Sequence[str]) -> tuple[float, float]:
     """Run ``command``; returns its peak resident memory in MiB and its seconds of wall clock.
 
-    The peak is of the process itself and of the children it waited for, whichever is larger.
+    The peak is of the process itself or of a child it waited for, whichever is larger.
 
     Raises:
         ConfigError: the system cannot tell, or the command failed; the message ends with its last line of output.
@@ -132,13 +146,10 @@ def peak_memory(command: Sequence[str]) -> tuple[float, float]:
     if not hasattr(os, "wait4"):
         raise ConfigError("Peak memory can be measured on Linux and macOS only: run this there.")
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode(errors="replace").strip()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        last = said.splitlines()[-1] if said else "no message"
-        raise ConfigError(f"'{' '.join(command[:4])} ...' ended with code {process.returncode}: {last}")
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return usage.ru_maxrss / unit, time.perf_counter() - begin
+    launched = subprocess.run([sys.executable, "-I", "-c", _LAUNCHER, *command], capture_output=True, text=True)
+    seconds = time.perf_counter() - begin
+    code, peak = (int(word) for word in launched.stdout.split()) if launched.returncode == 0 else (1, 0)
+    if code != 0:
+        said = launched.stderr.strip().splitlines()
+        raise ConfigError(f"'{' '.join(command[:4])} ...' ended with code {code}: {said[-1] if said else 'no message'}")
+    return peak / (2**20 if sys.platform == "darwin" else 2**10), seconds

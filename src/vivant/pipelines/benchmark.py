@@ -76,8 +76,8 @@ def files(args: argparse.Namespace) -> tuple[Path, Path]:
     return source, Path(args.driving) if args.driving else asset("demo/driver.mp4")
 
 
-def looped(path: Path, frames: int, output: Path) -> int:
-    """Write a silent video of ``frames`` frames by repeating ``path``; returns its height times width."""
+def looped(path: Path, frames: int, output: Path) -> None:
+    """Write a silent video of ``frames`` frames by repeating ``path``."""
     from vivant.media.video import open_clip
     from vivant.media.writer import VideoWriter
 
@@ -85,7 +85,6 @@ def looped(path: Path, frames: int, output: Path) -> int:
     with VideoWriter(output, clip.fps, size=clip.size) as writer:
         for frame in islice(endless(clip.frames), frames):
             writer.write(frame)
-    return clip.size[0] * clip.size[1]
 
 
 def endless(frames: Any) -> Iterator[np.ndarray]:
@@ -102,6 +101,7 @@ def bench_speed(args: argparse.Namespace) -> dict[str, Any]:
     if min(args.frames, args.runs) < 1:
         raise ConfigError("--frames and --runs must be 1 or more.")
     source, driving = files(args)
+    place = machine(args.device)
     with tempfile.TemporaryDirectory() as name:
         driver, target = Path(name) / "driver.mp4", Path(name) / "out.mp4"
         looped(driving, args.frames, driver)
@@ -111,7 +111,7 @@ def bench_speed(args: argparse.Namespace) -> dict[str, Any]:
         stages = stage_seconds(pipeline, source, driver, target)
     total = float(np.median(seconds))
     return {
-        "machine": machine(args.device),
+        "machine": place,
         "method": f"{pipeline.spec.name} {pipeline.preset}",
         "dtype": pipeline.dtype,
         "frames": args.frames,
