@@ -1,0 +1,151 @@
+"""What every method in the registry promises, with its preset ``tiny``."""
+
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from vivant.controls.crop import crop_face
+from vivant.core.registry import all_methods
+from vivant.core.spec import MethodSpec
+from vivant.perception.faces import FaceFinder
+
+METHODS = all_methods()
+TRAINABLE = [name for name, spec in METHODS.items() if spec.capabilities.trainable]
+DRIVEN = [name for name, spec in METHODS.items() if spec.capabilities.driving]
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def faces(portrait, driver_frames):
+    """(picture, face) of the portrait, then of three frames of the speaker."""
+    finder = FaceFinder()
+    pictures = [portrait, *driver_frames[:3]]
+    return [(picture, finder.find(picture)[0]) for picture in pictures]
+
+
+def loaded(spec: MethodSpec, seed: int = 0):
+    torch.manual_seed(seed)
+    modules, config, _ = spec.part("weights").load_modules("tiny", seed=seed)
+    return modules, config
+
+
+def crops(config, faces):
+    """The source's crop and the driver's crops."""
+    first, *others = faces
+    source, driving = config.source_crop, config.driving_crop
+
+    def crop(view, picture, face):
+        return crop_face(picture, face, view.scale, view.shift_y, 256, view.rotate, view.points)
+
+    return crop(source, *first), [crop(driving, *other) for other in others]
+
+
+def generate(spec, faces, seed=0):
+    modules, config = loaded(spec, seed)
+    source, drivers = crops(config, faces)
+    generator = spec.part("generate").Generator(modules, config)
+    motion = generator.motion(drivers, Fraction(25))
+    return np.stack(list(generator.animate(source, motion, spec.part("config").Options())))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_spec_tells_the_truth(name):
+    spec = METHODS[name]
+    config = spec.part("config")
+    assert spec.name == name and spec.default_preset in spec.presets
+    assert "tiny" in spec.presets and set(spec.presets) <= set(config.PRESETS)
+    assert is_dataclass(config.Options)
+    for item in (*fields(config.Options), *(fields(config.Sliders) if spec.capabilities.sliders else ())):
+        assert item.name == "sliders" or item.metadata.get("help"), item.name
+    for part in ("model", "weights", "generate"):
+        assert spec.part(part)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_tiny_builds_on_the_cpu_in_float32(name):
+    spec = METHODS[name]
+    modules = spec.part("model").build_modules(spec.part("config").PRESETS["tiny"])
+    parameters = [p for module in modules.values() for p in module.parameters()]
+    assert parameters and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in parameters)
+    assert sum(p.numel() for p in parameters) < 10_000_000
+
+
+@pytest.mark.parametrize("name", DRIVEN)
+def test_three_frames_the_same_for_the_same_seed(name, faces):
+    spec = METHODS[name]
+    side = spec.part("config").PRESETS["tiny"].output_size
+    first = generate(spec, faces, seed=7)
+    assert first.shape == (3, side, side, 3) and first.dtype == np.uint8
+    assert (first == generate(spec, faces, seed=7)).all()
+    assert (first != generate(spec, faces, seed=8)).any()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_saved_weights_come_back_equal(name, tmp_path):
+    spec = METHODS[name]
+    weights = spec.part("weights")
+    modules, config = loaded(spec, seed=1)
+    path = weights.save_modules(modules, tmp_path / "w.safetensors", weights.describe("tiny", config))
+    again, _, info = weights.load_modules("tiny", path)
+    assert info.files and all(len(digest) == 64 for digest in info.files.values())
+    for key, module in modules.items():
+        for label, value in module.state_dict().items():
+            assert torch.equal(value, again[key].state_dict()[label]), f"{key}.{label}"
+
+
+def training_clips(faces):
+    """The speaker's three frames as one clip of the training data, labels measured on them."""
+    from vivant.core.facemesh import TRAINING_POINTS
+    from vivant.data.dataset import FaceClips
+    from vivant.data.labels import Labels
+    from vivant.data.manifest import Row
+    from vivant.perception.pose import head_pose
+
+    views = [crop_face(*each, 1.8, -0.033, 256, False, "mesh") for each in faces[1:]]
+    landmarks = np.stack([np.hstack([v.landmarks[:, :2] / 128 - 1, v.landmarks[:, 2:] / 128]) for v in views])
+    pose = head_pose(np.stack([view.landmarks for view in views]))
+    count, points = len(views), np.array(TRAINING_POINTS)
+    landmarks = landmarks[:, points]
+    labels = Labels(
+        landmarks=landmarks.astype(np.float16),
+        rotation=np.radians(np.stack([pose.pitch, pose.yaw, pose.roll], 1)).astype(np.float32),
+        scale=np.ones(count, np.float32),
+        translation=landmarks[:, :, :2].mean(1).astype(np.float32),
+        neutral=landmarks[0].astype(np.float16),
+        weight=np.ones(len(points), np.float32),
+        points=points,
+    )
+    row = Row("clip", "person", "train", "clip", "grid", count, 25.0, 256, "clip.npz", video="clip.mp4")
+    frames = torch.from_numpy(np.stack([cv2.resize(view.image, (256, 256)) for view in views]))
+    return FaceClips(frames, [row], [labels])
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_loss_falls_in_twenty_steps(name, faces):
+    spec = METHODS[name]
+    train = spec.part("train")
+    stage = next(iter(train.STAGES.values()))
+    modules, config = loaded(spec)
+    objective = train.Objective(modules, config, stage, torch.device("cpu"))
+    clips = training_clips(faces)
+    raw = clips.gather(clips.draw(0, 0, 2, {}))
+    batch = objective.augment(raw, torch.Generator().manual_seed(0))
+    learning = [p for key in stage.trains for p in modules[key.split(".")[0]].parameters() if p.requires_grad]
+    for module in modules.values():
+        module.train()
+    optimiser = torch.optim.AdamW(learning, lr=stage.learning_rate / 3, betas=stage.betas)
+    history = []
+    for _ in range(STEPS):
+        terms, _ = objective.losses(batch, False)
+        loss = sum(terms.values())
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, stage.clip_norm)
+        optimiser.step()
+        history.append(float(loss.detach()))
+    assert np.isfinite(history).all()
+    assert np.mean(history[-3:]) < 0.9 * history[0], [round(v, 2) for v in history]
