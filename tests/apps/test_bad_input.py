@@ -179,6 +179,8 @@ def test_pickles_with_code_never_run(refused, tmp_path, portrait_path, option, n
         (("--multiplier", "nan"), "multiplier"),
         (("--batch", "0"), "batch"),
         (("--save-motion", "motion.bin"), ".safetensors"),
+        (("--neutral-frame", "soon"), "soon"),
+        (("--neutral-frame", "99"), "99"),
         (("-a", "speech.wav"), "not driven by audio"),
         (("--frobnicate",), "--frobnicate"),
     ],

@@ -99,6 +99,21 @@ def test_empty_driver(pipe, portrait):
         pipe.animate(portrait, np.stack([GREY, GREY]))
 
 
+def test_small_driver(pipe, portrait, driver_frames):
+    far = cv2.resize(driver_frames[0], (48, 48), interpolation=cv2.INTER_AREA)
+    canvas = np.full((160, 160, 3), 90, np.uint8)
+    canvas[40:88, 40:88] = far
+    with pytest.raises(FaceError, match="under 32"):
+        pipe.animate(portrait, canvas)
+
+
+def test_another_reference_frame(pipe, portrait, driver_frames):
+    driver = np.stack(driver_frames[:3])
+    first, last = (list(pipe.animate(portrait, driver, reference=index).frames) for index in (0, 2))
+    assert (first[0] != last[0]).any()
+    assert len(list(pipe.animate(portrait, driver, reference="auto").frames)) == 3
+
+
 def test_picture_as_driver_gives_a_picture(portrait_path, driver_frames, tmp_path):
     out = tmp_path / "out.png"
     result = vivant.animate(portrait_path, driver_frames[2], out, **TINY)

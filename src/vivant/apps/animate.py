@@ -44,6 +44,11 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
     add_aliases(parser, "driving", "audio")
     parser.add_argument("--driving-face", default="largest", metavar="WHICH", help="largest or an index")
     parser.add_argument("--fps", metavar="RATE", help="frames per second, 25 or 30000/1001 (default the driver's)")
+    parser.add_argument(
+        "--neutral-frame", dest="reference", default="first", metavar="FRAME",
+        help="the driver's neutral frame: first, auto (frontal, lips closed) or its number from 0",
+    )  # fmt: skip
+    parser.add_argument("--steady-eyes", action="store_true", help="keep the eyes of a source video open")
     parser.add_argument("--side-by-side", action="store_true", help="show source, driver and result in a row")
     parser.add_argument("--save-motion", metavar="FILE", help="keep the driver's motion as .safetensors")
     parser.add_argument(
@@ -111,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         progress=not args.quiet,
         save_motion=args.save_motion,
+        reference=int(args.reference) if args.reference.isdecimal() else args.reference,
+        steady_eyes=args.steady_eyes,
         **loading(args),
         **collect(args, OPTION),
     )

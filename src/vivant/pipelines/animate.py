@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,14 @@ class Request:
     side_by_side: bool = False
     match_color: bool = False
     progress: bool = False
+    reference: str | int = "first"
+    steady_eyes: bool = False
+
+    def generation(self) -> dict[str, Any]:
+        """What is asked of the method's Generator beyond its defaults."""
+        asked = {"reference": self.reference, "steady_eyes": self.steady_eyes}
+        usual = {"reference": "first", "steady_eyes": False}
+        return {name: value for name, value in asked.items() if value != usual[name]}
 
 
 def animate(
@@ -70,6 +79,8 @@ def animate(
     overwrite: bool = True,
     progress: bool = False,
     save_motion: str | os.PathLike[str] | None = None,
+    reference: str | int = "first",
+    steady_eyes: bool = False,
     **options: Any,
 ) -> Animation:
     """Bring ``source`` to life.
@@ -109,6 +120,7 @@ def animate(
     pipe = load(method, weights, preset, device, dtype, seed)
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
     request.match_color, request.progress = match_color, progress
+    request.reference, request.steady_eyes = reference, steady_eyes
     result = run(pipe, request)
     if save_motion is not None and result.motion is not None:
         result.motion.save(check_output(save_motion, overwrite))
@@ -220,7 +232,7 @@ class _View:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Result frames (H, W, 3) uint8 RGB."""
-        generate = self.pipe.generator.animate
+        generate = partial(self.pipe.generator.animate, **self.request.generation())
         streams = [iter(generate(crop, self.motion, self.request.options)) for crop in self.portrait.crops]
         crop_only = self.request.crop_only
         frames = self.portrait.cropped(streams) if crop_only else self.portrait.pasted(streams)
@@ -270,6 +282,6 @@ def describe(pipe: Pipeline, request: Request) -> dict[str, Any]:
         "dtype": pipe.dtype,
         "seed": pipe.seed,
         "options": request.options,
-        "view": {**shown, "match_color": request.match_color},
+        "view": {**shown, "match_color": request.match_color, **request.generation()},
         "inputs": inputs,
     }

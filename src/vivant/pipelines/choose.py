@@ -67,17 +67,26 @@ def choose_faces(
     return [faces[index]], []
 
 
-def check_face(face: Face, name: str, size: tuple[int, int]) -> None:
-    """Refuse faces that no method here can do well.
+def check_size(face: Face, name: str, size: tuple[int, int]) -> None:
+    """Refuse faces with too few pixels.
 
     Raises:
-        FaceError: smaller than 32 px, or turned by more than 60 degrees.
+        FaceError: smaller than 32 px.
     """
     if face.size < SMALLEST_FACE:
         raise FaceError(
             f"The face in {name} ({size[1]}x{size[0]} px) is {face.size:.0f} px large, "
             f"under {SMALLEST_FACE:.0f}: use a picture of higher resolution or cut closer to the face."
         )
+
+
+def check_face(face: Face, name: str, size: tuple[int, int]) -> None:
+    """Refuse faces that no method here can do well as a source.
+
+    Raises:
+        FaceError: smaller than 32 px, or turned by more than 60 degrees.
+    """
+    check_size(face, name, size)
     from vivant.perception.pose import head_pose
 
     yaw = float(np.asarray(head_pose(face.landmarks).yaw).reshape(-1)[0])

@@ -14,6 +14,7 @@ from vivant.core.clip import Clip
 from vivant.core.errors import FaceError, MediaError
 from vivant.core.face import Face, FaceCrop
 from vivant.perception.tracking import follow
+from vivant.pipelines.choose import check_size
 
 
 def crop_of(frame: np.ndarray, face: Face, view: Any, size: int) -> FaceCrop:
@@ -90,7 +91,7 @@ class DriverCrops:
 
         Raises:
             MediaError: there are no frames.
-            FaceError: no frame shows a face.
+            FaceError: no frame shows a face, or the first one is under 32 px.
         """
         for frame, face in followed(self._frames, self._face):
             self.count += 1
@@ -99,6 +100,8 @@ class DriverCrops:
                 self._steady.reset()
                 yield None
             else:
+                if self.count - len(self.missing) == 1:
+                    check_size(face, self._name, frame.shape[:2])
                 yield cut(frame, face, self._steady(face), self._view, self._size)
         if self.count == 0:
             raise MediaError(f"There are no frames in {self._name}: give a file that plays.")

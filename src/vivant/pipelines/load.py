@@ -115,6 +115,8 @@ class Pipeline:
         side_by_side: bool = False,
         match_color: bool = False,
         progress: bool = False,
+        reference: str | int = "first",
+        steady_eyes: bool = False,
         **values: Any,
     ) -> Animation:
         """Animate ``source`` by ``driving``; see :func:`vivant.animate` for the arguments."""
@@ -123,6 +125,7 @@ class Pipeline:
         options = self.options(values, sliders, strength)
         request = Request(source, driving, options, face, driving_face, fps, crop_only, side_by_side)
         request.match_color, request.progress = match_color, progress
+        request.reference, request.steady_eyes = reference, steady_eyes
         return run(self, request)
 
     def edit(
