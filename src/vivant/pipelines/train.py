@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivant.core.errors import ConfigError
-from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.core.registry import get_method
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
 
@@ -29,7 +29,7 @@ WEIGHTS = "weights.safetensors"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``vivant train``."""
-    parser.add_argument("method", nargs="?", default=DEFAULT_METHOD, help=f"method (default: {DEFAULT_METHOD})")
+    parser.add_argument("method", nargs="?", help="method (default: the recipe's)")
     parser.add_argument("--recipe", required=True, help="YAML file that says what to train, on what, for how long")
     parser.add_argument("--data", help="folder with manifest.jsonl, instead of the recipe's")
     parser.add_argument("--out", help="folder for log, sheets, checkpoints and weights (default: runs/<recipe>)")
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
     if min(args.log_every, args.keep) < 1 or (args.max_seconds is not None and args.max_seconds <= 0):
         raise ConfigError("--log-every, --keep and --max-seconds must be more than 0.")
     recipe = with_settings(read_recipe(args.recipe), args.settings)
-    recipe = replace(recipe, method=args.method, data=args.data or recipe.data, init=args.init or recipe.init)
+    recipe = replace(
+        recipe, method=args.method or recipe.method, data=args.data or recipe.data, init=args.init or recipe.init
+    )
     if args.stage:
         recipe = only_stage(recipe, args.stage)
     if not recipe.data:
@@ -92,7 +94,7 @@ class Run:
         modules = self._modules(data)
         self._note()
         for number, stage in enumerate(self.stages):
-            folder = self.out / f"{number + 1}_{stage.name}"
+            folder = self.out / stage.name
             if self.args.resume and self._restore_finished(modules, folder):
                 continue
             outcome = self._stage(modules, stage, folder, data, validation, number)
@@ -155,6 +157,7 @@ class Run:
         return LoopOptions(
             seed=self.recipe.seed, precision=precision, capture=not self.args.no_capture,
             log_every=self.args.log_every, keep=self.args.keep, seconds=self._budget(number),
+            channels_last=self.device.type == "cuda",
         )  # fmt: skip
 
     def _budget(self, number: int) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +41,9 @@ class DivergedError(VivantError):
 @dataclass(frozen=True)
 class LoopOptions:
     """How a stage is run. ``precision``: "fp32" or "bf16"; ``capture``: run the step as a CUDA graph;
-    ``log_every``: steps between log lines, also how often the host waits for the device; ``keep``:
-    checkpoints kept; ``seconds``: time budget that overrides the stage's own."""
+    ``log_every``: steps between log lines, also how often the host waits for the device; ``keep``: checkpoints kept;
+    ``seconds``: time budget that overrides the stage's own; ``channels_last``: memory order of 2D convolutions,
+    faster on GPUs with half precision."""
 
     seed: int = 0
     precision: str = "fp32"
@@ -50,6 +51,7 @@ class LoopOptions:
     log_every: int = 20
     keep: int = 3
     seconds: float | None = None
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Trainer:
         parallel.copy_from_first(self.modules.values())
         self.objective: Objective = objective(self.modules, config, stage, self.device)
         parallel.copy_from_first(self.objective.critics.values())
+        if self.options.channels_last:
+            _put_channels_last([*self.modules.values(), *self.objective.critics.values()])
         self.step = TrainStep(
             self.objective, self.modules, stage, samples, self.device,
             self.options.precision, self.options.log_every,
@@ -273,6 +277,13 @@ class Trainer:
         if self.step.critic_optimizer is not None:
             self.step.critic_optimizer.load(parts["critic_optimizer"])
         self.done_steps, self._seconds_before = int(state["step"]), float(state["seconds"])
+
+
+def _put_channels_last(modules: Iterable[nn.Module]) -> None:
+    for top in modules:
+        for module in top.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @contextmanager

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file
+from tiny import write_folder
+from toy_method import train as toy_train
+
+from vivant.core.errors import ConfigError
+from vivant.core.spec import Capabilities, MethodSpec
+from vivant.pipelines import train as pipeline
+from vivant.pipelines.recipe import make_recipe, read_recipe, with_settings
+
+torch.set_num_threads(1)
+SPEC = MethodSpec("toy", "Toy", "", "", "toy_method", Capabilities(trainable=True), ("small",), "small")
+RECIPE = """
+method: toy
+preset: small
+seed: 3
+validation: val
+stages:
+  - name: first
+    validate_every: 3
+    mix: {still: 0.0}
+  - second
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(pipeline, "get_method", {"toy": SPEC}.__getitem__)
+    write_folder(tmp_path / "data", clips=3, frames=4)
+    (tmp_path / "toy.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+def go(place: Path, out: str, *more: str) -> int:
+    fixed = ["--data", str(place / "data"), "--out", str(place / out), "--device", "cpu", "--workers", "1"]
+    return pipeline.train(place / "toy.yaml", [*fixed, *more])
+
+
+def weights(place: Path, out: str) -> dict[str, torch.Tensor]:
+    return load_file(place / out / "weights.safetensors")
+
+
+def test_stages_follow_one_another_and_leave_weights_and_the_resolved_recipe(place: Path) -> None:
+    assert go(place, "a") == 0
+    found = weights(place, "a")
+    assert found["net.weight"].dtype == torch.float16 and "shape.weight" in found
+    with safe_open(place / "a" / "weights.safetensors", "pt") as file:
+        assert file.metadata() == {"preset": "small", "stage": "second", "seed": "3"}
+    assert toy_train.started[-1].shape == (2, 3)
+    recipe = read_recipe(place / "a" / "recipe.yaml")
+    assert recipe.stages[0]["steps"] == 6 and recipe.stages[0]["mix"] == {"rig": 0.5, "grid": 0.5, "still": 0.0}
+    rows = [json.loads(line) for line in (place / "a" / "first" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "validation"] == [3, 6]
+
+
+def test_a_resolved_recipe_gives_the_same_weights_again(place: Path) -> None:
+    go(place, "a")
+    (place / "toy.yaml").write_text((place / "a" / "recipe.yaml").read_text())
+    go(place, "b")
+    first, second = weights(place, "a"), weights(place, "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_stage_is_not_run_again_on_resume(place: Path) -> None:
+    go(place, "a")
+    go(place, "b", "--stage", "first")
+    log = place / "b" / "first" / "log.jsonl"
+    before = log.read_text()
+    assert go(place, "b", "--resume") == 0
+    assert log.read_text() == before
+    first, second = weights(place, "a"), weights(place, "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_settings_init_and_budget(place: Path) -> None:
+    go(place, "a")
+    assert go(place, "b", "--init", str(place / "a" / "weights.safetensors"), "--set", "stage.steps=1",
+              "--set", "stage.learning_rate=1e-9", "--set", "seed=4") == 0  # fmt: skip
+    torch.testing.assert_close(weights(place, "b")["net.weight"], weights(place, "a")["net.weight"])
+    assert go(place, "c", "--max-seconds", "2", "--set", "stage.steps=1000000", "--log-every", "1000") == 0
+    steps = [json.loads((place / "c" / f / "log.jsonl").read_text().splitlines()[-1]) for f in ("first", "second")]
+    assert all(row["seconds"] < 2.5 for row in steps)
+
+
+def test_an_old_run_is_not_overwritten(place: Path) -> None:
+    go(place, "a")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        go(place, "a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        (["first.speed=3"], "no setting 'speed'"),
+        (["third.steps=3"], "no stage 'third'"),
+        (["steps"], "is not a setting"),
+        (["colour=red"], "unknown key 'colour'"),
+        (["seed=-1"], "seed is -1"),
+        (["preset=huge"], "no preset 'huge'"),
+        (["first.mix.voxceleb=1"], r"mix names \['voxceleb'\]"),
+    ],
+)
+def test_bad_settings_are_one_clear_sentence(place: Path, settings: list[str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        go(place, "x", *(word for text in settings for word in ("--set", text)))
+
+
+def test_bad_recipes_and_options_are_one_clear_sentence(place: Path) -> None:
+    for text, match in (("a: [", "not YAML"), ("3", "must be a mapping"), ("stages: one", "must be a list"),
+                        ("stages: [{steps: 3}]", "needs a name"), ("stages: []", "name at least one"),
+                        ("stages: [ninth]", "no stage 'ninth'")):  # fmt: skip
+        (place / "toy.yaml").write_text(text + "\n" if text in ("a: [", "3") else f"{text}\npreset: small\nmethod: toy\n")
+        with pytest.raises(ConfigError, match=match):
+            go(place, "x")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        pipeline.train(place / "none.yaml")
+    (place / "toy.yaml").write_text(RECIPE)
+    with pytest.raises(ConfigError, match="names no data"):
+        pipeline.train(place / "toy.yaml", ["--device", "cpu"])
+    with pytest.raises(ConfigError, match="--max-seconds"):
+        go(place, "x", "--max-seconds", "0")
+
+
+def test_settings_reach_one_stage_or_all() -> None:
+    recipe = make_recipe(yaml.safe_load(RECIPE), "here")
+    changed = with_settings(recipe, ["stage.steps=2", "first.mix.rig=0.25", "groups=[rig]"])
+    assert [s["steps"] for s in changed.stages] == [2, 2]
+    assert changed.stages[0]["mix"] == {"still": 0.0, "rig": 0.25} and "mix" not in changed.stages[1]
+    assert changed.groups == ("rig",) and recipe.stages[0]["mix"] == {"still": 0.0}

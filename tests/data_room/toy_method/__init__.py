@@ -1,0 +1,1 @@
+"""A trainable method of one layer, for tests of the train pipeline."""

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from toy import QuietObjective, ToySamples, toy_modules, toy_stage
+
+from vivant.training import parallel
+from vivant.training.loop import LoopOptions, Trainer
+
+HERE = Path(__file__).parent
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["total"] for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    one = Trainer(
+        toy_modules(norm=False), None, toy_stage(critics_from=0.5), QuietObjective, ToySamples(), tmp_path / "one",
+        options=LoopOptions(log_every=5),
+    )  # fmt: skip
+    one.run()
+    both = tmp_path / "two"
+    both.mkdir()
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen([sys.executable, str(HERE / "two_processes.py"), str(both)],
+                         env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]  # fmt: skip
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    weights = [torch.load(both / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    for name, value in one.modules["net"].state_dict().items():
+        assert torch.equal(weights[0][name], weights[1][name])
+        torch.testing.assert_close(weights[0][name], value, atol=2e-5, rtol=1e-4)
+    # the first process logs the mean over its own half of each batch, so its curve only resembles the whole one
+    assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=0.3)
+
+
+def test_alone_nothing_is_shared() -> None:
+    assert (parallel.rank(), parallel.world()) == (0, 1)
+    assert parallel.agree(2.5, True, torch.device("cpu")) == (2.5, True)
+    assert parallel.start(torch.device("cpu")) == torch.device("cpu")
