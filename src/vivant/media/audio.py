@@ -206,12 +206,12 @@ def _decoded(path: Path, mono: bool) -> Iterator[np.ndarray]:
     """(C, n) float32 at the file's rate, finite, in place on the timeline."""
     with open_container(path) as container:
         stream = _sound_stream(container, path)
-        rate, channels, origin, written = int(stream.rate), stream.layout.nb_channels, _origin(container, stream), 0
-        layout = layout_name(channels) if len(stream.layout.channels) != channels else stream.layout
+        rate, channels = int(stream.rate), stream.layout.nb_channels
+        origin, written = _origin(container, stream), 0
         names = [channel.name for channel in stream.layout.channels]
         for frame in _frames(container, stream, path):
             stamp = None if frame.pts is None else frame.pts * Fraction(frame.time_base)
-            block = _floats(frame, layout, rate)
+            block = _floats(frame, channels, rate)
             if stamp is not None:
                 origin = stamp if origin is None else origin
                 block = _in_place(block, round((stamp - origin) * rate) - written, written == 0, rate)
@@ -227,13 +227,20 @@ def _in_place(block: np.ndarray, late: int, first: bool, rate: int) -> np.ndarra
     return block[:, -late:] if first and late < 0 else block
 
 
-def _floats(frame: Any, layout: Any, rate: int) -> np.ndarray:
+def _floats(frame: Any, channels: int, rate: int) -> np.ndarray:
     """Any sample format as (C, n) float32; a change of rate or channels within the file follows the first ones."""
-    frame.pts = None
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    parts = [out.to_ndarray() for out in (*resampler.resample(frame), *resampler.resample(None))]
-    empty = np.zeros((layout.nb_channels if hasattr(layout, "nb_channels") else 1, 0), np.float32)
-    return _clean(np.concatenate(parts, axis=1)) if parts else empty
+    if frame.sample_rate != rate or frame.layout.nb_channels != channels:
+        frame.pts = None
+        resampler = av.AudioResampler(format="fltp", layout=layout_name(channels), rate=rate)
+        parts = [out.to_ndarray() for out in (*resampler.resample(frame), *resampler.resample(None))]
+        return _clean(np.concatenate(parts, axis=1)) if parts else np.zeros((channels, 0), np.float32)
+    values = frame.to_ndarray()
+    block = values if frame.format.is_planar else values.reshape(-1, channels).T
+    if block.dtype.kind == "f":
+        return _clean(block.astype(np.float32))
+    if block.dtype.kind == "u":
+        return block.astype(np.float32) / 128.0 - 1.0
+    return (block / -float(np.iinfo(block.dtype).min)).astype(np.float32)
 
 
 def _frames(container: Any, stream: Any, path: Path) -> Iterator[Any]:

@@ -31,6 +31,10 @@ _UNSPECIFIED_MATRIX = 2
 _HD_LINES = 720
 _SMOOTH = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _UNKNOWN_LENGTH_GAP = Fraction(60)
+# A playlist must not make FFmpeg open other files, wait for them or use the network; any text file passes as text art.
+_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")
+_LOCAL_ONLY = {"protocol_whitelist": "file"}
+_TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
 
 
 @contextmanager
@@ -40,15 +44,24 @@ def open_container(path: Path) -> Iterator[Any]:
     Raises:
         MediaError: the file is no media that FFmpeg knows, or its header is damaged.
     """
+    unknown = f"'{path}' cannot be read as video or sound: it is of an unknown kind, cut short or damaged."
     file = existing_file(path)
+    with file.open("rb") as stream:
+        if stream.read(16).startswith(_PLAYLISTS):
+            raise MediaError(unknown)
     try:
-        container = av.open(str(file), metadata_errors="replace")
+        container = av.open(file_url(file), options=_LOCAL_ONLY, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(
-            f"'{path}' cannot be read as video or sound: it is of an unknown kind, cut short or damaged."
-        ) from error
+        raise MediaError(unknown) from error
     with container:
+        if container.format.name in _TEXT_ART:
+            raise MediaError(unknown)
         yield container
+
+
+def file_url(path: Path) -> str:
+    """A path as FFmpeg takes it for a plain file whatever its name, even with colons."""
+    return f"file:{path}"
 
 
 def video_stream(container: Any) -> Any | None:
@@ -92,10 +105,8 @@ def read_header(path: Path) -> VideoHeader:
         fps = choose_rate(stream.average_rate, stream.base_rate)
         stored = stream.frames or None
         seconds = _length(container, stream)
-        height, width = FrameConverter(stream).rgb(first).shape[:2]
-        return VideoHeader(
-            fps, (height, width), _count(stored, seconds, fps), stored, seconds, bool(container.streams.audio)
-        )
+        size, count = FrameConverter(stream).size(first), _count(stored, seconds, fps)
+        return VideoHeader(fps, size, count, stored, seconds, bool(container.streams.audio))
 
 
 def _length(container: Any, stream: Any) -> Fraction | None:
@@ -157,8 +168,28 @@ class FrameConverter:
         self._reformatter = VideoReformatter()
         self._aspect: Fraction = stream.sample_aspect_ratio or Fraction(1)
 
+    def size(self, frame: Any) -> tuple[int, int]:
+        """(height, width) that :meth:`rgb` gives, without converting."""
+        width, height = self._width(frame), int(frame.height)
+        return (width, height) if _display(frame)[0] else (height, width)
+
+    def _width(self, frame: Any) -> int:
+        return max(1, round(frame.width * self._aspect))
+
     def rgb(self, frame: Any) -> np.ndarray:
-        """One frame as a new (H, W, 3) uint8 array."""
+        """One frame as a new (H, W, 3) uint8 array.
+
+        Raises:
+            MediaError: FFmpeg cannot convert its pixel format.
+        """
+        try:
+            return self._rgb(frame)
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(
+                f"The video's pixel format {frame.format.name} cannot be converted: re-encode it as yuv420p."
+            ) from error
+
+    def _rgb(self, frame: Any) -> np.ndarray:
         has_alpha = any(component.is_alpha for component in frame.format.components)
         options: dict[str, Any] = {}
         if frame.color_trc in _HDR_CURVES:
@@ -167,7 +198,7 @@ class FrameConverter:
             options = {"src_colorspace": Colorspace.ITU709}
         converted = self._reformatter.reformat(
             frame,
-            width=max(1, round(frame.width * self._aspect)),
+            width=self._width(frame),
             format="rgba" if has_alpha else "rgb24",
             interpolation=_SMOOTH,
             threads=1,
@@ -183,18 +214,24 @@ def _over_background(rgba: np.ndarray) -> np.ndarray:
     return ((mixed + 127) // 255).astype(np.uint8)
 
 
-def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
-    """Apply the display matrix, rounded to the nearest of the eight turns and mirrorings.
+def _display(frame: Any) -> tuple[bool, bool, bool]:
+    """Display matrix as (transpose, then mirror left-right, then mirror up-down), the nearest of the eight.
 
     The matrix holds rows (a b u), (c d v), (x y w): a stored pixel (x, y) is shown at (a x + c y, b x + d y).
     """
     matrix = frame.side_data.get("DISPLAYMATRIX") if frame.side_data else None
     if matrix is None:
-        return image
+        return False, False, False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(np.int64)
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    transpose = bool(abs(b) + abs(c) > abs(a) + abs(d))
+    x, y = (c, b) if transpose else (a, d)
+    return transpose, bool(x < 0), bool(y < 0)
+
+
+def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
+    transpose, mirror_x, mirror_y = _display(frame)
+    image = image.transpose(1, 0, 2) if transpose else image
+    return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
 
 
 class VideoFrames:

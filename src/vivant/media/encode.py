@@ -20,6 +20,7 @@ from PIL import Image
 from vivant.core.clip import Audio
 from vivant.core.errors import MediaError
 from vivant.media.audio import audio_blocks, audio_frame, layout_name, mix_to_mono
+from vivant.media.decode import file_url
 
 VIDEO_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 """Encoders by preference: H.264 first; MPEG-4 part 2, which browsers do not play, only where no other is built in."""
@@ -85,7 +86,7 @@ class MovieSink:
         self._fps, self._count = fps, 0
         self._reformatter = VideoReformatter()
         self._container: Any = av.open(
-            str(path), "w", format=kind, options={"movflags": "+faststart"} if kind != "matroska" else {}
+            file_url(path), "w", format=kind, options={"movflags": "+faststart"} if kind != "matroska" else {}
         )
         self._stream = self._video_stream(size, quality)
         self._sound = _SoundTrack(self._container, audio) if audio is not None else None
@@ -184,9 +185,9 @@ class GifSink:
     def __init__(self, path: Path, fps: Fraction, size: tuple[int, int]) -> None:
         self._fps, self._count, self._last = fps, 0, -1
         self._base = Fraction(1, _GIF_TICKS)
-        tick = max(1, round(_GIF_TICKS / fps))
+        tick = max(round(_GIF_TICKS / _GIF_FASTEST), round(_GIF_TICKS / fps))
         options = {"loop": "0", "final_delay": str(tick)}
-        self._container: Any = av.open(str(path), "w", format="gif", options=options)
+        self._container: Any = av.open(file_url(path), "w", format="gif", options=options)
         self._stream: Any = self._container.add_stream("gif", rate=_GIF_TICKS)
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = "pal8"

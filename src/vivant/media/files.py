@@ -68,7 +68,7 @@ class Staged:
     def __init__(self, target: PathLike, folder: bool = False) -> None:
         self.target = Path(target)
         self.folder = folder
-        self.temporary = self.target.with_name(f".{self.target.name[:100]}.{secrets.token_hex(4)}.part")
+        self.temporary = self.target.with_name(f".{self.target.name[:40]}.{secrets.token_hex(4)}.part")
         self._check_target()
         self._check_writable()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vivant.core.errors import MediaError
-from vivant.media.files import reason
+from vivant.media.files import DamagedMediaWarning, reason
 from vivant.media.image import IMAGE_SUFFIXES, open_picture, picture_to_rgb, read_image
 from vivant.media.timeline import choose_rate, hold
 
@@ -96,14 +97,23 @@ def read_animation(file: Path) -> Animation | None:
     Equal durations give an exact rate, mixed ones the rate nearest to their average. A duration of 10 ms or less
     counts as 100 ms, as browsers play it.
 
+    Frames after damage are not counted.
+
     Raises:
-        MediaError: no picture, or damaged.
+        MediaError: no picture, or damaged in its first two frames.
     """
     with open_picture(file) as picture:
         if picture.format not in _ANIMATED_FORMATS:
             return None
         size = picture_to_rgb(picture, file).shape[:2]
-        durations = [_duration(picture) for _ in _each_frame(picture, file)]
+        durations: list[Fraction] = []
+        damage: MediaError | None = None
+        try:
+            durations.extend(_duration(picture) for _ in _each_frame(picture, file))
+        except MediaError as error:
+            damage = error
+    if damage is not None and len(durations) < 2:
+        raise damage
     if len(durations) < 2:
         return None
     total = sum(durations, Fraction(0))
@@ -143,7 +153,10 @@ def _duration(picture: Image.Image) -> Fraction:
 
 
 class AnimatedFrames:
-    """Frames of an animated picture, read lazily; iterating again reads the file again."""
+    """Frames of an animated picture, read lazily; iterating again reads the file again.
+
+    A damaged file gives the frames before the damage, then a :class:`DamagedMediaWarning`.
+    """
 
     def __init__(self, file: Path, fps: Fraction) -> None:
         self._file, self._fps = file, fps
@@ -154,8 +167,14 @@ class AnimatedFrames:
                 yield image.copy()
 
     def _timed(self, picture: Image.Image) -> Iterator[tuple[Fraction, Fraction, np.ndarray]]:
-        time = Fraction(0)
-        for _ in _each_frame(picture, self._file):
+        time, steps = Fraction(0), _each_frame(picture, self._file)
+        while True:
+            try:
+                if next(steps, None) is None:
+                    return
+            except MediaError as error:
+                warnings.warn(str(error), DamagedMediaWarning, stacklevel=2)
+                return
             duration = _duration(picture)
             yield time, duration, picture_to_rgb(picture, self._file)
             time += duration

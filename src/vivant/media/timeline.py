@@ -25,6 +25,7 @@ COMMON_RATES = tuple(
     for rate in ("24000/1001", "24", "25", "30000/1001", "30", "48", "50", "60000/1001", "60", "100", "120", "240")
 )
 _HALF = Fraction(1, 2)
+_ROUNDING = Fraction(1, 5000)  # containers and people round 30000/1001 to 29.97; 30 is five times farther
 
 
 def exact_rate(fps: Fraction | float | str) -> Fraction:
@@ -38,7 +39,7 @@ def exact_rate(fps: Fraction | float | str) -> Fraction:
     except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
         raise MediaError(f"'{fps}' is no frame rate: give frames per second such as 25 or 30000/1001.") from error
     if isinstance(fps, float | str):
-        rate = _nearest_common(rate, Fraction(1, 5000)) or rate.limit_denominator(1001)
+        rate = _nearest_common(rate, _ROUNDING) or rate.limit_denominator(1001)
     if not 0 < rate <= 1000:
         raise MediaError(f"{float(rate):g} is no frame rate: give frames per second above 0 and up to 1000.")
     return rate
@@ -55,10 +56,10 @@ def choose_rate(average: Fraction | None, base: Fraction | None) -> Fraction:
     if not average or average <= 0:
         return base if base and 0 < base <= 240 else DEFAULT_FPS
     if base == average:
-        return average
+        return _nearest_common(average, _ROUNDING) or average
     common = _nearest_common(average, Fraction(1, 50))
     if base and abs(base / average - 1) <= Fraction(1, 10) and base <= 240:
-        return _nearest_common(base, Fraction(1, 5000)) or base.limit_denominator(1001)
+        return _nearest_common(base, _ROUNDING) or base.limit_denominator(1001)
     return common or average.limit_denominator(1001)
 
 
