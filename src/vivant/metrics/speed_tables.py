@@ -33,7 +33,7 @@ def _speed_rows(values: Mapping[str, Any]) -> list[str]:
 
 
 def _module_rows(values: Mapping[str, Any]) -> list[str]:
-    title = f"{values['method']}, {values['dtype']}, {'compiled' if values['compiled'] else 'eager'}, batch 1"
+    title = f"{values['method']}, {values['dtype']}, {'compiled' if values['compiled'] else 'eager'}, {values['form']}, batch 1"
     rows = [title, "", "| module | M parameters | MB | median ms | mean ms |", "|---|---|---|---|---|"]
     for name, row in values["modules"].items():
         ms = row["ms"]

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speed.add_argument("--runs", type=int, default=3, help="end-to-end runs; the median counts (default: 3)")
     modules.add_argument("--warmups", type=int, default=10)
     modules.add_argument("--runs", type=int, default=100)
+    modules.add_argument("--plain", action="store_true", help="time the modules as published, norms not folded")
     modules.add_argument("--compile", action="store_true", help="compile M, W and G with torch.compile first")
     memory.add_argument("--seconds", type=float, nargs=2, default=(10.0, 600.0), metavar=("SHORT", "LONG"))
 
@@ -169,8 +170,9 @@ def stage_seconds(pipeline: Any, source: Path, driver: Path, target: Path) -> di
 def bench_modules(args: argparse.Namespace) -> dict[str, Any]:
     """Milliseconds, parameters and size of every module, one frame at a time, random weights.
 
-    The same layout as the speed table of LivePortrait's authors: warm-up, synchronise around every run; the median
-    is the headline here, the mean is kept beside it. Speed does not depend on the values of weights.
+    As in the speed table of LivePortrait's authors: warm-up, synchronise around every run; the median is the headline,
+    the mean is kept beside it. Half precision is by autocast, as in generation. Parameters and megabytes (float32) are
+    of the modules as published; timed is their inference form, unless ``--plain``. Weights' values do not matter.
     """
     import torch
 
@@ -184,55 +186,49 @@ def bench_modules(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"{spec.name} has no preset '{preset}': choose one of {', '.join(presets)}.")
     device = pick_device(args.device)
     dtype = pick_dtype(args.dtype, device)
-    modules = spec.part("model").build_modules(presets[preset])
-    for module in modules.values():
-        module.to(device, dtype).eval()
-    with torch.inference_mode():
-        rows = time_modules(modules, presets[preset], device, dtype, args)
+    modules = {name: net.to(device).eval() for name, net in spec.part("model").build_modules(presets[preset]).items()}
+    timed = modules if args.plain else spec.part("model").optimize_for_inference(modules)
+    with torch.inference_mode(), torch.autocast(device.split(":")[0], dtype, enabled=dtype != torch.float32):
+        calls = module_calls(timed, presets[preset], device, args.compile)
+        rows = {name: module_row(modules[name], call, device, args) for name, call in calls.items()}
     return {
         "machine": machine(device),
         "method": f"{spec.name} {preset}",
         "dtype": args.dtype,
         "compiled": bool(args.compile),
+        "form": "as published" if args.plain else "inference form",
         "modules": rows,
     }
 
 
-def time_modules(
-    modules: Mapping[str, Any], config: Any, device: str, dtype: Any, args: argparse.Namespace
-) -> dict[str, dict[str, Any]]:
-    """One row for every module, inputs as the generator gives them."""
+def module_row(module: Any, call: Callable[[], Any], device: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Size of one module and the time of one call."""
     import torch
 
     from vivant.metrics.timing import time_call
 
     synchronise = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    rows: dict[str, dict[str, Any]] = {}
-    for name, call in module_calls(modules, config, device, dtype, args.compile).items():
-        count = sum(p.numel() for p in modules[name].parameters())
-        size = sum(p.numel() * p.element_size() for p in modules[name].state_dict().values())
-        timing = time_call(call, args.warmups, args.runs, synchronise)
-        rows[name] = {"parameters": count, "megabytes": size / 2**20, "ms": asdict(timing)}
-    return rows
+    size = sum(value.numel() * value.element_size() for value in module.state_dict().values())
+    timing = time_call(call, args.warmups, args.runs, synchronise)
+    count = sum(value.numel() for value in module.parameters())
+    return {"parameters": count, "megabytes": size / 2**20, "ms": asdict(timing)}
 
 
-def module_calls(
-    modules: Mapping[str, Any], config: Any, device: str, dtype: Any, compiled: bool
-) -> dict[str, Callable[[], Any]]:
+def module_calls(modules: Mapping[str, Any], config: Any, device: str, compiled: bool) -> dict[str, Callable[[], Any]]:
     """{module: a call that runs it once}; W gets F's features and G gets W's output."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
     side, points = config.input_size, config.space.keypoints
-    image = torch.rand(1, 3, side, side, generator=generator).to(device, dtype)
-    source = (torch.rand(1, points, 3, generator=generator) - 0.5).to(device, dtype)
+    image = torch.rand(1, 3, side, side, generator=generator).to(device)
+    source = (torch.rand(1, points, 3, generator=generator) - 0.5).to(device)
     driving = source + 0.02
     nets = {name: torch.compile(net) if compiled and name in _COMPILED else net for name, net in modules.items()}
     features = nets["appearance_feature_extractor"](image)
     warped = nets["warping_module"](features, source, driving)["out"]
     stage_two = modules["stitching_retargeting_module"]
     widths = {"retarget_shoulder": 6 * points, "retarget_mouth": 3 * points + 2, "retarget_eye": 3 * points + 3}
-    vectors = {name: torch.zeros(1, width, device=device, dtype=dtype) for name, width in widths.items()}
+    vectors = {name: torch.zeros(1, width, device=device) for name, width in widths.items()}
     return {
         "appearance_feature_extractor": lambda: nets["appearance_feature_extractor"](image),
         "motion_extractor": lambda: nets["motion_extractor"](image),
