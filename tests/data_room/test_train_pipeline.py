@@ -90,6 +90,17 @@ def test_settings_init_and_budget(place: Path) -> None:
     assert all(row["seconds"] < 2.5 for row in steps)
 
 
+def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
+    slow = ["--max-seconds", "1.2", "--set", "stage.steps=1000000", "--stage", "first", "--log-every", "1000"]
+    go(place, "a", *slow)
+    state_file = next((place / "a" / "first" / "checkpoints").glob("step_*/state.json"))
+    state = json.loads(state_file.read_text())
+    state_file.write_text(json.dumps({**state, "finished": False}))
+    assert go(place, "a", *slow, "--resume") == 0
+    later = json.loads(max((place / "a" / "first" / "checkpoints").glob("step_*/state.json")).read_text())
+    assert later["step"] > state["step"] and later["seconds"] > state["seconds"] + 0.5
+
+
 def test_an_old_run_is_not_overwritten(place: Path) -> None:
     go(place, "a")
     with pytest.raises(ConfigError, match="holds a run already"):
@@ -117,7 +128,9 @@ def test_bad_recipes_and_options_are_one_clear_sentence(place: Path) -> None:
     for text, match in (("a: [", "not YAML"), ("3", "must be a mapping"), ("stages: one", "must be a list"),
                         ("stages: [{steps: 3}]", "needs a name"), ("stages: []", "name at least one"),
                         ("stages: [ninth]", "no stage 'ninth'")):  # fmt: skip
-        (place / "toy.yaml").write_text(text + "\n" if text in ("a: [", "3") else f"{text}\npreset: small\nmethod: toy\n")
+        (place / "toy.yaml").write_text(
+            text + "\n" if text in ("a: [", "3") else f"{text}\npreset: small\nmethod: toy\n"
+        )
         with pytest.raises(ConfigError, match=match):
             go(place, "x")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import os
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -63,9 +64,7 @@ def _decode(job: Job) -> str:
     try:
         done = _decode_still(job.path, out) if job.still else _decode_video(job.path, job.count, out)
     except Exception as error:  # av has many error classes; all of them mean this file
-        return (
-            f"{job.path} cannot be decoded to frames of {out.shape[1]} px ({error}); prepare the data again."
-        )
+        return f"{job.path} cannot be decoded to frames of {out.shape[1]} px ({error}); prepare the data again."
     if done < job.count:
         return f"{job.path} has {done} frames, its manifest row says {job.count}; prepare the data again."
     return ""
@@ -87,7 +86,8 @@ def decode(jobs: Sequence[Job], size: int, workers: int | None = None) -> np.nda
     try:
         if workers > 1 and len(jobs) > 1 and "fork" in multiprocessing.get_all_start_methods():
             context = multiprocessing.get_context("fork")
-            with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+            with warnings.catch_warnings(), ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+                warnings.simplefilter("ignore", DeprecationWarning)  # the workers touch no thread of this process
                 problems = [p for p in pool.map(_decode, jobs, chunksize=4) if p]
         else:
             problems = [p for p in map(_decode, jobs) if p]

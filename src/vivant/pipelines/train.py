@@ -161,14 +161,18 @@ class Run:
         )  # fmt: skip
 
     def _budget(self, number: int) -> float | None:
-        """This stage's part of what is left of the time budget, by steps (by seconds if all stages name them)."""
+        """This stage's part of what is left of the time budget, by steps (by seconds if all stages name them), and
+        what a resumed stage has used before."""
+        from vivant.training.checkpoint import saved_seconds
+
         if self.args.max_seconds is None:
             return None
         rest = self.stages[number:]
         by_seconds = all(stage.seconds for stage in rest)
+        before = saved_seconds(self.out / self.stages[number].name / "checkpoints") if self.args.resume else 0.0
         wishes = [float(stage.seconds or 0) if by_seconds else float(stage.steps) for stage in rest]
         left = self.args.max_seconds - (time.monotonic() - self.started)
-        return max(1.0, left * wishes[0] / sum(wishes))
+        return before + max(1.0, left * wishes[0] / sum(wishes))
 
     def _restore_finished(self, modules: dict[str, nn.Module], folder: Path) -> bool:
         """Put a finished stage's averaged weights into ``modules``; False if it is not finished."""

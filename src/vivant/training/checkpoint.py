@@ -72,6 +72,17 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return target if target.is_dir() else None
 
 
+def saved_seconds(folder: Path) -> float:
+    """Training time of the latest checkpoint in ``folder``, 0 if there is none."""
+    path = latest_checkpoint(folder)
+    if path is None:
+        return 0.0
+    try:
+        return float(json.loads((path / "state.json").read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"The checkpoint {path} cannot be read ({error}): resume from another.") from error
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """All parts and the state of a checkpoint folder.
 

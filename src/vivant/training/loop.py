@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from vivant.training.protocol import Objective, ObjectiveFactory, Samples
 from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
 from vivant.training.stage import Stage
 from vivant.training.step import TrainStep, choose_learning
+from vivant.training.stopping import asked_to_stop
 
 _AGREE_EVERY = 10
 
@@ -86,13 +85,7 @@ class Trainer:
         validation: Samples | None = None,
     ) -> None:
         self.options = options or LoopOptions()
-        if self.options.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"The precision '{self.options.precision}' is unknown: use fp32 or bf16.")
-        if stage.batch % (parallel.world() * stage.accumulate):
-            raise ConfigError(
-                f"Stage '{stage.name}': batch {stage.batch} does not divide by {parallel.world()} processes "
-                f"with {stage.accumulate} parts each."
-            )
+        _check_fit(stage, self.options)
         self.stage, self.samples, self.validation = stage, samples, validation
         self.device, self.out = torch.device(device), Path(out)
         self.modules = {name: module.to(self.device) for name, module in modules.items()}
@@ -141,7 +134,7 @@ class Trainer:
         first = parallel.rank() == 0
         self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first)
         try:
-            with _asked_to_stop() as asked:
+            with asked_to_stop() as asked:
                 finished = self._loop(asked)
             self._drain()
             self.save(finished)
@@ -279,32 +272,18 @@ class Trainer:
         self.done_steps, self._seconds_before = int(state["step"]), float(state["seconds"])
 
 
+def _check_fit(stage: Stage, options: LoopOptions) -> None:
+    if options.precision not in ("fp32", "bf16"):
+        raise ConfigError(f"The precision '{options.precision}' is unknown: use fp32 or bf16.")
+    if stage.batch % (parallel.world() * stage.accumulate):
+        raise ConfigError(
+            f"Stage '{stage.name}': batch {stage.batch} does not divide by {parallel.world()} processes "
+            f"with {stage.accumulate} parts each."
+        )
+
+
 def _put_channels_last(modules: Iterable[nn.Module]) -> None:
     for top in modules:
         for module in top.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM or SIGINT sets, so that a run can save and leave; a second signal acts as
-    usual."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    kinds = (signal.SIGTERM, signal.SIGINT)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
-
-    def ask(number: int, _frame: object) -> None:
-        asked.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for kind in kinds:
-        signal.signal(kind, ask)
-    try:
-        yield asked
-    finally:
-        for kind in kinds:
-            signal.signal(kind, before[kind])
