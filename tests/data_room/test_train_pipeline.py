@@ -87,7 +87,7 @@ def test_settings_init_and_budget(place: Path) -> None:
     torch.testing.assert_close(weights(place, "b")["net.weight"], weights(place, "a")["net.weight"])
     assert go(place, "c", "--max-seconds", "2", "--set", "stage.steps=1000000", "--log-every", "1000") == 0
     steps = [json.loads((place / "c" / f / "log.jsonl").read_text().splitlines()[-1]) for f in ("first", "second")]
-    assert all(row["seconds"] < 2.5 for row in steps)
+    assert all(row["seconds"] < 10 and row["step"] < 1_000_000 for row in steps)
 
 
 def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:

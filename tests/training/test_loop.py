@@ -117,11 +117,12 @@ def test_a_loss_that_is_not_a_number_stops_and_names_step_and_samples(tmp_path: 
 
 
 def test_the_time_budget_ends_the_stage_and_its_schedule(tmp_path: Path) -> None:
-    options = LoopOptions(log_every=5, seconds=0.3)
+    options = LoopOptions(log_every=5, seconds=1.0)
     run = trainer(tmp_path, options=options, steps=100_000)
     outcome = run.run()
     assert outcome.finished and 1 < outcome.step < 100_000
-    assert lines(tmp_path)[-1]["learning_rate"] < 2e-3
+    rates = [row["learning_rate"] for row in lines(tmp_path)]
+    assert rates[-1] < 0.6 * max(rates)
 
 
 def test_looking_at_a_run_does_not_change_it(tmp_path: Path) -> None:
