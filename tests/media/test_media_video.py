@@ -1,9 +1,11 @@
 """Videos, animations, folders and stills as clips: exact rates, upright RGB, true time, constant memory."""
 
+import gc
 import re
 import tracemalloc
 import warnings
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,6 +219,22 @@ def test_memory_does_not_grow_with_length(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] * 1.5 + 100_000  # 360 frames more would be 20 MB
+
+
+def test_decoded_pictures_are_freed_without_the_garbage_collector(tmp_path):
+    statm = Path("/proc/self/statm")
+    if not statm.exists():  # only Linux tells a process its resident size; elsewhere the tracemalloc test above must do
+        return
+    path = write_video(tmp_path / "large.mp4", [flat(index, (480, 640)) for index in range(60)], options={"crf": "40"})
+    resident = []
+    gc.disable()
+    try:
+        for index, _ in enumerate(open_clip(path).frames):
+            if index in (29, 59):
+                resident.append(int(statm.read_text().split()[1]) * 4096)
+    finally:
+        gc.enable()
+    assert resident[1] - resident[0] < 5_000_000  # 30 frames held would be 14 MB
 
 
 def test_cut_short_gives_the_frames_before_the_cut_and_warns(tmp_path):

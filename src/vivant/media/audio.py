@@ -20,7 +20,7 @@ import numpy as np
 
 from vivant.core.clip import Audio
 from vivant.core.errors import MediaError
-from vivant.media.decode import open_container, video_stream
+from vivant.media.container import open_container, video_stream
 from vivant.media.files import DamagedMediaWarning, PathLike
 
 _MIX = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0, "LFE2": 0.0}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,11 +17,11 @@ from typing import Any
 
 import av
 import numpy as np
-from av.stream import Disposition
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from vivant.core.errors import MediaError
-from vivant.media.files import DamagedMediaWarning, existing_file
+from vivant.media.container import open_container, video_stream
+from vivant.media.files import DamagedMediaWarning
 from vivant.media.image import BACKGROUND
 from vivant.media.timeline import choose_rate, hold
 
@@ -31,45 +30,6 @@ _UNSPECIFIED_MATRIX = 2
 _HD_LINES = 720
 _SMOOTH = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _UNKNOWN_LENGTH_GAP = Fraction(60)
-# A playlist must not make FFmpeg open other files, wait for them or use the network; any text file passes as text art.
-_PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")
-_LOCAL_ONLY = {"protocol_whitelist": "file"}
-_TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
-
-
-@contextmanager
-def open_container(path: Path) -> Iterator[Any]:
-    """An open PyAV input container.
-
-    Raises:
-        MediaError: the file is no media that FFmpeg knows, or its header is damaged.
-    """
-    unknown = f"'{path}' cannot be read as video or sound: it is of an unknown kind, cut short or damaged."
-    file = existing_file(path)
-    with file.open("rb") as stream:
-        if stream.read(16).startswith(_PLAYLISTS):
-            raise MediaError(unknown)
-    try:
-        container = av.open(file_url(file), options=_LOCAL_ONLY, metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(unknown) from error
-    with container:
-        if container.format.name in _TEXT_ART:
-            raise MediaError(unknown)
-        yield container
-
-
-def file_url(path: Path) -> str:
-    """A path as FFmpeg takes it for a plain file whatever its name, even with colons."""
-    return f"file:{path}"
-
-
-def video_stream(container: Any) -> Any | None:
-    """The first video stream that is no cover picture, or None."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    return None
 
 
 @dataclass(frozen=True)
@@ -167,11 +127,18 @@ class FrameConverter:
     def __init__(self, stream: Any) -> None:
         self._reformatter = VideoReformatter()
         self._aspect: Fraction = stream.sample_aspect_ratio or Fraction(1)
+        self._turn: tuple[bool, bool, bool] | None = None
 
     def size(self, frame: Any) -> tuple[int, int]:
         """(height, width) that :meth:`rgb` gives, without converting."""
         width, height = self._width(frame), int(frame.height)
-        return (width, height) if _display(frame)[0] else (height, width)
+        return (width, height) if self._display(frame)[0] else (height, width)
+
+    def _display(self, frame: Any) -> tuple[bool, bool, bool]:
+        # Asked of the first frame only: a frame whose side data was looked at is freed late, by the garbage collector.
+        if self._turn is None:
+            self._turn = _display(frame)
+        return self._turn
 
     def _width(self, frame: Any) -> int:
         return max(1, round(frame.width * self._aspect))
@@ -205,7 +172,7 @@ class FrameConverter:
             **options,
         )
         image = converted.to_ndarray()
-        return np.ascontiguousarray(_upright(_over_background(image) if has_alpha else image, frame))
+        return np.ascontiguousarray(_upright(_over_background(image) if has_alpha else image, self._display(frame)))
 
 
 def _over_background(rgba: np.ndarray) -> np.ndarray:
@@ -228,8 +195,8 @@ def _display(frame: Any) -> tuple[bool, bool, bool]:
     return transpose, bool(x < 0), bool(y < 0)
 
 
-def _upright(image: np.ndarray, frame: Any) -> np.ndarray:
-    transpose, mirror_x, mirror_y = _display(frame)
+def _upright(image: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+    transpose, mirror_x, mirror_y = turn
     image = image.transpose(1, 0, 2) if transpose else image
     return image[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
 

@@ -20,7 +20,7 @@ from PIL import Image
 from vivant.core.clip import Audio
 from vivant.core.errors import MediaError
 from vivant.media.audio import audio_blocks, audio_frame, layout_name, mix_to_mono
-from vivant.media.decode import file_url
+from vivant.media.container import file_url
 
 VIDEO_ENCODERS = ("libx264", "libopenh264", "h264_videotoolbox", "h264_mf", "mpeg4")
 """Encoders by preference: H.264 first; MPEG-4 part 2, which browsers do not play, only where no other is built in."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from vivant.core.clip import Clip
 from vivant.media.audio import FileAudio, has_sound, sound_seconds
-from vivant.media.decode import VideoFrames, open_container, read_header, video_stream
+from vivant.media.container import open_container, video_stream
+from vivant.media.decode import VideoFrames, read_header
 from vivant.media.files import DamagedMediaWarning, PathLike, existing_file, existing_path
 from vivant.media.image import read_image
 from vivant.media.stills import AnimatedFrames, FolderFrames, StillFrames, folder_files, is_picture, read_animation
