@@ -33,7 +33,8 @@ def _speed_rows(values: Mapping[str, Any]) -> list[str]:
 
 
 def _module_rows(values: Mapping[str, Any]) -> list[str]:
-    title = f"{values['method']}, {values['dtype']}, {'compiled' if values['compiled'] else 'eager'}, {values['form']}, batch 1"
+    how = f"{'compiled' if values['compiled'] else 'eager'}, {values['form']}, batch 1"
+    title = f"{values['method']}, {values['dtype']}, {how}"
     rows = [title, "", "| module | M parameters | MB | median ms | mean ms |", "|---|---|---|---|---|"]
     for name, row in values["modules"].items():
         ms = row["ms"]
