@@ -14,6 +14,7 @@ from vivant.core.errors import MediaError
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.crops import DriverCrops
 from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, is_path, name_of
+from vivant.pipelines.memory import returning_memory
 from vivant.pipelines.progress import bar, spans
 
 
@@ -75,7 +76,8 @@ def read_motion(
     clip = at_rate(driver.clip, fps)
     frames = bar(clip.frames, clip.count, "read driver", progress)
     crops = DriverCrops(frames, float(fps), config.driving_crop, config.input_size, face, driver.name)
-    motion = generator.motion(crops, fps)
+    with returning_memory():
+        motion = generator.motion(crops, fps)
     if not crops.missing:
         return motion, []
     return motion, [
