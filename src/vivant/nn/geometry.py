@@ -58,6 +58,8 @@ def nearest_rotation(matrix: Tensor, iterations: int = 10) -> Tensor:
     """
     norm = matrix.square().sum((-2, -1), keepdim=True).clamp_min(1e-12).sqrt()
     y = matrix * (3.0**0.5) / norm
+    upright = (y * _cofactors(y)).sum((-2, -1), keepdim=True) > 1e-4  # else there is no nearest rotation: keep still
+    y = torch.where(upright, y, torch.eye(3, device=y.device))
     for _ in range(iterations):
         cofactors = _cofactors(y)
         determinant = (y * cofactors).sum((-2, -1), keepdim=True) / 3

@@ -103,13 +103,13 @@ class IdentityNet(nn.Module):
             self.add_module(name, _Residual(width, wider, stride))
             width = wider
         self.fc = nn.Linear(width, 128, bias=False)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         if pretrained:
             _load(self)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Aligned faces (B, 3, 150, 150) RGB in 0..1 -> (B, 128) of length about 1.5."""
-        mean = image.new_tensor(MEAN)[:, None, None]
-        x = F.relu(self.conv32_down((image * 255 - mean) / 256))
+        x = F.relu(self.conv32_down((image * 255 - self.mean) / 256))
         x = F.max_pool2d(x, 3, 2)
         for name, _, _ in self._BLOCKS:
             x = self.get_submodule(name)(x)

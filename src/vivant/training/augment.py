@@ -26,7 +26,7 @@ class AugmentConfig:
     ``shift`` in crop half-widths around the centre; ``driver_colour`` extra colour change of the copy that the motion
     extractor sees, against appearance leaking through the motion."""
 
-    face: tuple[float, float] = (0.85, 1.45)
+    face: tuple[float, float] = (0.95, 1.5)
     roll: float = 0.22
     shift: float = 0.12
     flip: float = 0.5

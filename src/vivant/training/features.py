@@ -55,9 +55,9 @@ class IdentityDistance(nn.Module):
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
-        from vivant.perception.identity import load_identity_net
+        from vivant.perception.identity import IdentityNet
 
-        self.net = freeze(load_identity_net()).to(device)
+        self.net = freeze(IdentityNet()).to(device)
 
     def forward(self, image: Tensor, target: Tensor, centre: Tensor, half: Tensor) -> Tensor:
         """Pictures (B, 3, H, W), centre (B, 2) and half side (B,) of the face square in -1..1 -> mean distance."""

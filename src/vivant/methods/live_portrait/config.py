@@ -131,8 +131,8 @@ class LiteConfig:
     space: MotionSpace = LITE_SPACE
     input_size: int = 256
     output_size: int = 256
-    source_crop: CropConfig = CropConfig(2.0, -0.03, True, "mesh")
-    driving_crop: CropConfig = CropConfig(2.0, -0.03, False, "mesh")
+    source_crop: CropConfig = CropConfig(1.8, -0.033, True, "mesh")
+    driving_crop: CropConfig = CropConfig(1.8, -0.033, False, "mesh")
     motion_input: int = 192
     backbone_blocks: int = 16
     volume_channels: int = 24

@@ -106,7 +106,8 @@ class MotionExtractor(nn.Module):
         if image.shape[-1] != self.size:
             image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
         hidden = F.relu(self.hidden(self.reduce(self.trunk(image)).flatten(1)))
-        out = self.head(hidden).float()
+        with torch.autocast(image.device.type, enabled=False):  # half precision would round lids by a quarter pixel
+            out = self.head(hidden.float())
         k3 = 3 * self.keypoints
         kp = out[:, :k3].unflatten(1, (-1, 3)) + self.mean_shape
         exp = out[:, k3 : 2 * k3].unflatten(1, (-1, 3)) * self.expressive
