@@ -117,3 +117,16 @@ def test_methods_table(capsys):
     assert "live-portrait" in capsys.readouterr().out
     assert run("methods", "--markdown") == 0
     assert capsys.readouterr().out.startswith("| method | paper |")
+
+
+def test_methods_table_goes_between_the_marks(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- vivant methods --markdown -->\nold\n<!-- end -->\nafter\n")
+    assert run("methods", "--update", page) == 0
+    text = page.read_text()
+    assert (
+        text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| live-portrait |" in text
+    )
+    page.write_text("no marks")
+    assert run("methods", "--update", page) == 2
+    assert page.read_text() == "no marks" and "vivant: " in capsys.readouterr().err

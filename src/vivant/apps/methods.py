@@ -5,21 +5,28 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
+from vivant.core.errors import ConfigError, MediaError
 from vivant.core.registry import all_methods
 from vivant.core.spec import MethodSpec
 
 HEADER = ("method", "paper", "takes", "does", "presets (default first)", "weights and their licence")
+BEGIN, END = "<!-- vivant methods --markdown -->", "<!-- end -->"
 INPUTS = ("driving", "audio", "keypoints", "pose", "sliders")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How the table is printed."""
     parser.add_argument("--markdown", action="store_true", help="as the table in the README")
+    parser.add_argument("--update", metavar="FILE", help="put that table between the marks of a Markdown file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table."""
+    """Print the table, or write it into a file."""
+    if args.update:
+        update(Path(args.update))
+        return 0
     print(markdown_table() if args.markdown else text_table())
     return 0
 
@@ -33,6 +40,21 @@ def markdown_table() -> str:
     """The table that the README shows."""
     lines = [HEADER, tuple("---" for _ in HEADER), *rows()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def update(path: Path) -> None:
+    """Replace what stands between ``BEGIN`` and ``END`` in a Markdown file by the table.
+
+    Raises:
+        MediaError: no such file. ConfigError: it has no such marks.
+    """
+    if not path.is_file():
+        raise MediaError(f"There is no file '{path}': check the path.")
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ConfigError(f"'{path}' has no lines '{BEGIN}' and '{END}': add them where the table belongs.")
+    path.write_text(f"{before}{BEGIN}\n{markdown_table()}\n{END}{after}", encoding="utf-8")
 
 
 def text_table() -> str:
