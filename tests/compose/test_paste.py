@@ -74,9 +74,7 @@ def test_a_crop_outside_the_picture_is_harmless():
 
 def test_wrong_frame_size_is_refused():
     with pytest.raises(ValueError, match="made for"):
-        Paster((40, 40), np.eye(2, 3), 16).paste(
-            np.zeros((41, 40, 3), np.uint8), np.zeros((16, 16, 3), np.uint8)
-        )
+        Paster((40, 40), np.eye(2, 3), 16).paste(np.zeros((41, 40, 3), np.uint8), np.zeros((16, 16, 3), np.uint8))
 
 
 def test_colour_match_moves_the_crop_to_the_rim():

@@ -46,9 +46,7 @@ class Paster:
         """Box x0, y0, x1, y1 (x1, y1 exclusive) of the warped crop, inside the picture."""
         height, width = self.frame_size
         far = self.crop_size - 1
-        corners = (
-            np.array([[0, 0, 1], [far, 0, 1], [0, far, 1], [far, far, 1]], np.float64) @ self._to_frame.T
-        )
+        corners = np.array([[0, 0, 1], [far, 0, 1], [0, far, 1], [far, far, 1]], np.float64) @ self._to_frame.T
         x0, y0 = np.floor(corners.min(0)).astype(int)
         x1, y1 = np.ceil(corners.max(0)).astype(int) + 1
         x0, x1 = np.clip([x0, x1], 0, width)

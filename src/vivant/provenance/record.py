@@ -90,7 +90,5 @@ def write_record(output: str | os.PathLike[str], record: dict[str, Any]) -> Path
     except OSError as error:
         partial.unlink(missing_ok=True)
         why = error.strerror or error
-        raise MediaError(
-            f"The run record {path} cannot be written ({why}): choose another folder."
-        ) from error
+        raise MediaError(f"The run record {path} cannot be written ({why}): choose another folder.") from error
     return path
