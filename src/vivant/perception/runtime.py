@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from vivant.weights.assets import asset
 
@@ -21,6 +20,8 @@ class Runtime:
         Raises:
             WeightsError: the bundled file is missing or damaged.
         """
+        from ai_edge_litert.interpreter import Interpreter  # here, so that torch-only users of this room need no LiteRT
+
         with _quiet_stderr():
             self._net = Interpreter(model_path=str(asset(name)), num_threads=threads)
             self._net.allocate_tensors()

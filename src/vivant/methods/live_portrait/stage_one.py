@@ -25,6 +25,7 @@ from vivant.training.transforms import RandomWarp
 
 Batch = dict[str, Tensor]
 REGIONS = ("lips", "left_eye", "right_eye")
+GAZE = ((468, 473), (33, 362), (133, 263))  # irises, their eyes' corners
 # landmarks that guide keypoints 11 to 20 of the published layout (the paper says 10 points, not which)
 PUBLISHED_GUIDES = {
     11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
@@ -77,7 +78,9 @@ class BaseObjective:
         self._eyes = [rows_of(pair, device) for pair in ((33, 133), (362, 263))]
         gaps = ((13, 81, 311, 159, 386), (14, 178, 402, 145, 374))
         self._gap_rows = [rows_of(points, device) for points in gaps]
+        self._gaze_rows = [rows_of(points, device) for points in GAZE]
         if self.lite:
+            self._gaze_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in GAZE]
             self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
         self._importance = _importance(device)
         self._down = torch.tensor([[0.0, 1.0]], device=device)
@@ -188,12 +191,28 @@ class BaseObjective:
             total = total + (ours - wanted).abs().mean()
         return total
 
+    def _gaze(self, batch: Batch, out: Batch) -> Tensor:
+        """Irises relative to the corners of their eyes, of the keypoints and of the flow. Without this term the motion
+        extractor never learned to look sideways: the head's own motion hides the irises'."""
+        seen = batch["trust"].index_select(1, self._gaze_rows[0])[..., None] / 2.5
+        total = out["x_s"].new_zeros(())
+        for x, name in ((out["x_s"], "source"), (out["x_d"], "driver"), (out["x_own"], "driver")):
+            wanted = _offsets(batch[f"{name}_landmarks"], self._gaze_rows)
+            total = total + ((_offsets(x, self._gaze_kp) - wanted).abs() * seen).mean()
+        carried = _offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
+        wanted = _offsets(batch["source_landmarks"], self._gaze_rows)
+        return total + 2 * ((carried - wanted).abs() * seen).mean()
+
     def _flow(self, batch: Batch, out: Batch) -> Tensor:
         """Read at each true landmark of the driver, the flow must point to the same landmark of the source."""
-        where = batch["driver_landmarks"][:, :, None, :2]
-        read = sample_2d(out["flow"].permute(0, 3, 1, 2), where)[..., 0].transpose(1, 2)
-        error = (read - batch["source_landmarks"][..., :2]).abs()
+        error = (self._flow_at_landmarks(batch, out) - batch["source_landmarks"][..., :2]).abs()
         return (error * batch["trust"][..., None]).mean()
+
+    @staticmethod
+    def _flow_at_landmarks(batch: Batch, out: Batch) -> Tensor:
+        """(B, P, 2): where the flow sends the driver's true landmarks."""
+        where = batch["driver_landmarks"][:, :, None, :2]
+        return sample_2d(out["flow"].permute(0, 3, 1, 2), where)[..., 0].transpose(1, 2)
 
     def _expression(self, batch: Batch, out: Batch) -> Tensor:
         """Deformation prior: expressions stay small."""
@@ -298,6 +317,12 @@ def _mask_of(points: tuple[int, ...], device: torch.device) -> Tensor:
 def _depth_weight(x: Tensor) -> Tensor:
     """(1, 1, 3): depth is seen less surely than x and y."""
     return torch.cat([torch.ones_like(x[:1, :1, :2]), torch.full_like(x[:1, :1, :1], 0.4)], -1)
+
+
+def _offsets(points: Tensor, rows: list[Tensor]) -> Tensor:
+    """(B, 2, 2): both irises less the middle of their eye's corners, in the picture plane."""
+    iris, left, right = (points.index_select(1, row)[..., :2] for row in rows)
+    return iris - (left + right) / 2
 
 
 def _lengths(a: Tensor, b: Tensor) -> Tensor:

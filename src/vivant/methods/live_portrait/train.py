@@ -14,8 +14,8 @@ from vivant.training.stage import Stage
 BASE = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
 
 _LITE_LOSSES = {
-    "pixel": 4.0, "copied": 2.0, "perceptual": 1.5, "regions": 2.0, "keypoints": 5.0, "rotation": 2.0,
-    "placement": 2.0, "canonical": 1.5, "gaps": 6.0, "flow": 12.0, "expression": 0.05,
+    "pixel": 4.0, "copied": 2.0, "perceptual": 1.5, "regions": 2.5, "keypoints": 5.0, "rotation": 2.0,
+    "placement": 2.0, "canonical": 1.5, "gaps": 8.0, "gaze": 12.0, "flow": 12.0, "expression": 0.05,
 }  # fmt: skip
 _PAPER_LOSSES = {
     "pixel": 1.0, "perceptual": 1.0, "regions": 0.5, "wing": 1.0, "head_pose": 1.0, "prior": 1.0, "equivariance": 1.0,
