@@ -71,8 +71,7 @@ class ConvNeXtV2(nn.Module):
         ]
         self.downsample_layers = nn.ModuleList([stem, *steps])
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth)))
-            for depth, width in zip(depths, widths)
+            nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth))) for depth, width in zip(depths, widths)
         )
         self.norm = nn.LayerNorm(widths[-1], eps=EPS)
         self.apply(_init)

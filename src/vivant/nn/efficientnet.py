@@ -32,6 +32,8 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise kxk, project 1x1, with a residual when the shape is kept."""
 
+    folds = (("expand", "expand_norm"), ("depthwise", "depthwise_norm"), ("project", "project_norm"))
+
     def __init__(self, kernel: int, stride: int, expansion: int, c_in: int, c_out: int) -> None:
         super().__init__()
         middle = c_in * expansion
@@ -55,6 +57,8 @@ class InvertedResidual(nn.Module):
 
 class EfficientNetLite0(nn.Module):
     """The trunk up to ``blocks`` of its 16 blocks (16 gives 320 channels at stride 32)."""
+
+    folds = (("stem", "stem_norm"),)
 
     def __init__(self, blocks: int = 16) -> None:
         super().__init__()

@@ -37,8 +37,7 @@ class HourglassDecoder(ConvBlock):
         super().__init__(widths[0] + inputs, widths[0] + inputs, dims=3)
         deepest = len(widths) - 2
         self.up_blocks = nn.ModuleList(
-            UpBlock(widths[i + 1] * (1 if i == deepest else 2), widths[i], dims=3)
-            for i in range(deepest, -1, -1)
+            UpBlock(widths[i + 1] * (1 if i == deepest else 2), widths[i], dims=3) for i in range(deepest, -1, -1)
         )
 
     def climb(self, levels: list[Tensor]) -> Tensor:

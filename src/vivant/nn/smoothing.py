@@ -6,9 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def kalman_smooth(
-    values: np.ndarray, observation_variance: float, process_variance: float = 1e-5
-) -> np.ndarray:
+def kalman_smooth(values: np.ndarray, observation_variance: float, process_variance: float = 1e-5) -> np.ndarray:
     """Rauch-Tung-Striebel smoother of a random walk seen through noise, for every coordinate on its own.
 
     Forward Kalman filter, then a backward pass, so each frame knows the past and the future. The state

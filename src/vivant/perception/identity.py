@@ -84,6 +84,7 @@ def _grown(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 class IdentityNet(nn.Module):
     """Embedding of aligned faces. ``pretrained=False`` leaves the weights random."""
 
+    mean: torch.Tensor
     _BLOCKS = (  # name in the weights, channels, stride
         *((f"conv32_{i}", 32, 1) for i in (1, 2, 3)),
         ("conv64_down", 64, 2),

@@ -59,6 +59,27 @@ def transform_keypoints(
     return scale.reshape(*turned.shape[:-2], 1, 1) * turned + in_plane[..., None, :]
 
 
+def look(expression: Tensor, points: Tensor, scale: Tensor, rows: tuple[Tensor, ...], seen: Tensor) -> Tensor:
+    """The expression with which the irises stand where they were seen.
+
+    A small motion extractor hardly sees eyes turn sideways (the head's own motion hides them), while the landmarks of
+    the tracker do; a space whose keypoints are named landmarks can take the irises from there.
+
+    Args:
+        expression: (B, K, 3) deformation delta.
+        points: (B, K, 3) keypoints it gives.
+        scale: (B, 1) or (B,).
+        rows: rows of the irises, of one and of the other corner of their eyes, each (2,).
+        seen: (B, 2, 2) irises less the middle of the corners as seen, in the unit of the points.
+
+    Returns:
+        (B, K, 3); only x and y of the irises differ.
+    """
+    iris, one, other = (points.index_select(1, row)[..., :2] for row in rows)
+    missing = (seen - (iris - (one + other) / 2)) / scale.reshape(-1, 1, 1)
+    return expression.index_add(1, rows[0], torch.cat([missing, torch.zeros_like(missing[..., :1])], -1))
+
+
 def motion_multiplier(source: Tensor | np.ndarray, driving_initial: Tensor | np.ndarray) -> float:
     """sqrt(V(source)) / sqrt(V(driving)), V being the volume of the convex hull of (K, 3) keypoints.
 

@@ -21,6 +21,10 @@ class CropConfig:
     points: Literal["contour203", "mesh"]
 
 
+GAZE_LANDMARKS = ((468, 473), (33, 362), (133, 263))
+"""Irises, and the two corners of their eyes, in the mesh of 478."""
+
+
 @dataclass(frozen=True)
 class MotionSpace:
     """What the K implicit keypoints mean.
@@ -39,6 +43,13 @@ class MotionSpace:
     landmarks: tuple[int, ...] = ()
     rigid: tuple[int, ...] = ()
     neutral_expression: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+
+    @property
+    def gaze_rows(self) -> tuple[tuple[int, int], ...]:
+        """Keypoints of the irises and of their eyes' corners, empty if the space does not name them."""
+        if not {p for pair in GAZE_LANDMARKS for p in pair} <= set(self.landmarks):
+            return ()
+        return tuple((self.landmarks.index(a), self.landmarks.index(b)) for a, b in GAZE_LANDMARKS)
 
 
 # facts of the released checkpoint: neutral array in units of 1e-6 (upstream resource, MIT), restricted to what is not 0
@@ -70,7 +81,7 @@ LITE_LANDMARKS = (
 )  # fmt: skip
 LITE_SPACE = MotionSpace(
     keypoints=33,
-    lips=tuple(range(10)) + (29,),
+    lips=(*range(10), 29),
     eyes=tuple(range(10, 24)),
     absolute=tuple((k, "xyz") for k in range(33)),
     landmarks=LITE_LANDMARKS,

@@ -31,6 +31,7 @@ from vivant.methods.live_portrait.prepare import (
     image_batch,
     motion_of,
     to_reference,
+    with_seen_irises,
 )
 from vivant.methods.live_portrait.retargeting import (
     SMALL_EYES,
@@ -224,6 +225,7 @@ class Generator:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
         motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
+        motion = with_seen_irises(motion, crops, self.config.space)
         return _Portrait(image, motion, self._appearance(image))
 
     @torch.inference_mode()
@@ -232,6 +234,7 @@ class Generator:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
         motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
+        motion = with_seen_irises(motion, crops, self.config.space)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
 
     def _template(self, found: Sequence[Motion], seen: np.ndarray, fps: Fraction) -> MotionTemplate:

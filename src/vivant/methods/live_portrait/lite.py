@@ -35,6 +35,11 @@ def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequenti
     )
 
 
+def _zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+
+
 class ResidualBlock3d(nn.Module):
     """Pre-activation residual block on a volume (B, C, D, H, W)."""
 
@@ -95,7 +100,7 @@ class MotionExtractor(nn.Module):
         self.hidden = nn.Linear(96 * side * side, 256)
         self.head = nn.Linear(256, 6 * k + 6)
         nn.init.normal_(self.head.weight, 0, 0.01)
-        nn.init.zeros_(self.head.bias)
+        _zero_bias(self.head)
         self.register_buffer("mean_shape", torch.zeros(k, 3))
         live = torch.ones(k, 1)
         live[list(config.space.rigid)] = 0  # the skull has no expression: it fixes the head's rotation exactly
@@ -144,6 +149,9 @@ class WarpingModule(nn.Module):
     for the 2D flow, at 32 for the volume.
     """
 
+    rigid: Tensor
+    spread: Tensor
+
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
         widths, k = config.warp_widths, config.space.keypoints
@@ -161,7 +169,7 @@ class WarpingModule(nn.Module):
         self.occlusion3d = nn.Conv2d(widths[1], 1, 3, 1, 1)
         for layer, std in ((self.mask, 0.01), (self.mask3d, 0.01), (self.residual, 0.0)):
             nn.init.normal_(layer.weight, 0, std)
-            nn.init.zeros_(layer.bias)
+            _zero_bias(layer)
         self.prior = nn.Parameter(torch.full((k,), 5.0))
         self.prior3d = nn.Parameter(torch.full((k,), 5.0))
         self.register_buffer("spread", _spread(config.space))
@@ -263,7 +271,7 @@ class SpadeBlock(nn.Module):
         self.modulation = nn.Conv2d(map_channels, 4 * channels, 1)
         self.conv1, self.conv2 = (nn.Conv2d(channels, channels, 3, 1, 1) for _ in range(2))
         nn.init.normal_(self.modulation.weight, 0, 0.02)
-        nn.init.zeros_(self.modulation.bias)
+        _zero_bias(self.modulation)
 
     def forward(self, x: Tensor, map_: Tensor) -> Tensor:
         """x (B, C, H, W), map (B, M, H, W) -> (B, C, H, W)."""
@@ -288,7 +296,7 @@ class SpadeGenerator(nn.Module):
         self.up128 = nn.Conv2d(g64, 4 * g128, 1)
         self.blocks128 = nn.ModuleList([SpadeBlock(g128, c2 + hidden + 24) for _ in range(n128)])
         self.to_rgba = nn.Conv2d(g128 + 12, 16, 3, 1, 1)
-        nn.init.zeros_(self.to_rgba.bias)
+        _zero_bias(self.to_rgba)
 
     def forward(self, warped: Features) -> Tensor:
         """What W returns under "out" -> (B, 3, 256, 256) in 0..1."""

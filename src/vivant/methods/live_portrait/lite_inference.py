@@ -1,7 +1,7 @@
-"""The lite nets rewritten for inference: the same function with fewer passes over memory.
+"""The lite decoder rewritten for inference: the same function with fewer passes over memory.
 
-Batch norms behind convolutions are folded into them. In the SPADE blocks, whose norms stand before a scale and shift
-that a 1x1 convolution predicts, mean and deviation are folded into that convolution:
+Batch norms behind convolutions are folded by :mod:`vivant.nn.fold`. The norms of SPADE blocks stand before a scale and
+shift that a 1x1 convolution predicts; their mean and deviation are folded into that convolution:
 (x - m) / d * (1 + g) + b = x * A + B with A = (1 + g) / d and B = b - m (1 + g) / d, both linear in g and b.
 Equal to the plain nets to rounding (a test holds them together).
 """
@@ -13,10 +13,8 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vivant.methods.live_portrait.lite import SpadeBlock
-from vivant.nn.efficientnet import EfficientNetLite0, InvertedResidual
 
 
 class FoldedSpadeBlock(nn.Module):
@@ -52,38 +50,10 @@ def _fold_modulation(block: SpadeBlock) -> nn.Conv2d:
     return folded
 
 
-def fold_norms(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose batch norms are folded away; single convolutions use channels-last memory."""
-    module = copy.deepcopy(module).eval().requires_grad_(False)
-    _fold_children(module)
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            part.to(memory_format=torch.channels_last)
-    return module
-
-
-def _fold_children(module: nn.Module) -> None:
+def fold_spade(module: nn.Module) -> None:
+    """Replace, in place, every SpadeBlock below ``module``, which must be in evaluation mode."""
     for name, child in module.named_children():
         if isinstance(child, SpadeBlock):
             setattr(module, name, FoldedSpadeBlock(child))
-        elif isinstance(child, InvertedResidual | EfficientNetLite0):
-            _fold_pairs(child)
-            _fold_children(child)
-        elif isinstance(child, nn.Sequential) and _is_conv_norm(child):
-            child[0] = fuse_conv_bn_eval(child[0], child[1])  # type: ignore[type-var]
-            child[1] = nn.Identity()
         else:
-            _fold_children(child)
-
-
-def _is_conv_norm(layers: nn.Sequential) -> bool:
-    return len(layers) >= 2 and isinstance(layers[0], nn.Conv2d) and isinstance(layers[1], nn.BatchNorm2d)
-
-
-def _fold_pairs(module: nn.Module) -> None:
-    """Convolutions called X with a norm called X_norm."""
-    for name, norm in list(module.named_children()):
-        conv = getattr(module, name.removesuffix("_norm"), None)
-        if name.endswith("_norm") and isinstance(norm, nn.BatchNorm2d) and isinstance(conv, nn.Conv2d):
-            setattr(module, name.removesuffix("_norm"), fuse_conv_bn_eval(conv, norm))
-            setattr(module, name, nn.Identity())
+            fold_spade(child)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
-from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix
+from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix
+from vivant.methods.live_portrait.config import GAZE_LANDMARKS, MotionSpace
 from vivant.methods.live_portrait.motion import Motion
 
 Features = Tensor | dict[str, Tensor]
@@ -63,6 +64,23 @@ def motion_of(outputs: Mapping[str, Tensor], eyes: Tensor, lip: Tensor) -> Motio
         eyes=eyes,
         lip=lip,
     )
+
+
+def with_seen_irises(motion: Motion, crops: Sequence[FaceCrop], space: MotionSpace) -> Motion:
+    """Gaze from the tracker's irises where the motion space names them (see :func:`algebra.look`), else unchanged."""
+    if not space.gaze_rows:
+        return motion
+    device = motion.exp.device
+    rows = tuple(torch.tensor(pair, device=device) for pair in space.gaze_rows)
+    seen = torch.tensor(np.stack([_iris_offsets(crop) for crop in crops]), dtype=torch.float32, device=device)
+    turned = look(motion.exp, motion.keypoints(), motion.scale, rows, seen)
+    return replace(motion, exp=turned)
+
+
+def _iris_offsets(crop: FaceCrop) -> np.ndarray:
+    """(2, 2): both irises less the middle of their eye's corners, in half sides of the crop."""
+    iris, one, other = (crop.landmarks[list(pair), :2].astype(np.float64) for pair in GAZE_LANDMARKS)
+    return (iris - (one + other) / 2) * (2 / crop.image.shape[0])
 
 
 def crop_ratios(crops: Sequence[FaceCrop]) -> tuple[Tensor, Tensor]:

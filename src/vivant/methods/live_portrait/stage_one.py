@@ -8,13 +8,15 @@ Axis letters: B batch, K keypoints, P labelled landmarks, C channels, H W pixels
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix, transform_keypoints
-from vivant.methods.live_portrait.config import Config
+from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix, transform_keypoints
+from vivant.methods.live_portrait.config import GAZE_LANDMARKS, Config
 from vivant.nn.geometry import sample_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.critics import PatchCritic
@@ -24,8 +26,9 @@ from vivant.training.stage import Stage
 from vivant.training.transforms import RandomWarp
 
 Batch = dict[str, Tensor]
+Outputs = dict[str, Any]
+"""Tensors by name; under source and driver the motion of that frame."""
 REGIONS = ("lips", "left_eye", "right_eye")
-GAZE = ((468, 473), (33, 362), (133, 263))  # irises, their eyes' corners
 # landmarks that guide keypoints 11 to 20 of the published layout (the paper says 10 points, not which)
 PUBLISHED_GUIDES = {
     11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
@@ -78,9 +81,9 @@ class BaseObjective:
         self._eyes = [rows_of(pair, device) for pair in ((33, 133), (362, 263))]
         gaps = ((13, 81, 311, 159, 386), (14, 178, 402, 145, 374))
         self._gap_rows = [rows_of(points, device) for points in gaps]
-        self._gaze_rows = [rows_of(points, device) for points in GAZE]
+        self._gaze_rows = tuple(rows_of(points, device) for points in GAZE_LANDMARKS)
+        self._gaze_kp = tuple(torch.tensor(pair, device=device) for pair in config.space.gaze_rows)
         if self.lite:
-            self._gaze_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in GAZE]
             self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
         self._importance = _importance(device)
         self._down = torch.tensor([[0.0, 1.0]], device=device)
@@ -93,6 +96,8 @@ class BaseObjective:
         """Augmented pictures and labels, and how far each landmark is to be trusted (B, P)."""
         batch = self._augment(raw, generator)
         batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
+        for name in ("source", "driver"):
+            batch[f"{name}_irises"] = _offsets(batch[f"{name}_landmarks"], self._gaze_rows)
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
@@ -116,27 +121,27 @@ class BaseObjective:
 
     def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
         """Rows: source, driver, result, warped source."""
-        rows = forward(modules, batch, self.lite)
+        rows = forward(modules, batch, self.lite, self._gaze_kp)
         keys = ("image", "copied") if self.lite else ("image",)
         results = [F.interpolate(rows[key].float(), size=batch["source_image"].shape[-2:]) for key in keys]
         return torch.cat([batch["source_image"], batch["driver_image"], *results])
 
-    def forward(self, batch: Batch) -> Batch:
+    def forward(self, batch: Batch) -> Outputs:
         """Everything the terms look at."""
-        return forward(self.modules, batch, self.lite)
+        return forward(self.modules, batch, self.lite, self._gaze_kp)
 
     # -- terms: each returns a scalar before its weight ------------------------------------------------------------
 
-    def _pixel(self, batch: Batch, out: Batch) -> Tensor:
+    def _pixel(self, batch: Batch, out: Outputs) -> Tensor:
         return (out["image"] - self._target(batch, out)).abs().mean()
 
-    def _copied(self, batch: Batch, out: Batch) -> Tensor:
+    def _copied(self, batch: Batch, out: Outputs) -> Tensor:
         return (out["copied"].float() - batch["driver_image"]).abs().mean()
 
-    def _perceptual(self, batch: Batch, out: Batch) -> Tensor:
+    def _perceptual(self, batch: Batch, out: Outputs) -> Tensor:
         return self.perceptual(out["image"], self._target(batch, out))
 
-    def _regions(self, batch: Batch, out: Batch) -> Tensor:
+    def _regions(self, batch: Batch, out: Outputs) -> Tensor:
         """The cascade: lips and each eye, cut by true landmarks, enlarged, judged alike."""
         total = out["image"].new_zeros(())
         for name in REGIONS:
@@ -144,14 +149,14 @@ class BaseObjective:
             total = total + 0.7 * self.perceptual(ours, theirs) + 3 * (ours - theirs).abs().mean()
         return total / len(REGIONS) * 2
 
-    def _keypoints(self, batch: Batch, out: Batch) -> Tensor:
+    def _keypoints(self, batch: Batch, out: Outputs) -> Tensor:
         """Guidance of all keypoints: with the source's canonical points, and the driver's with its own (half)."""
         trust = batch["trust"].index_select(1, self._guides)[..., None] * _depth_weight(out["x_s"])
         source, driver = self._guide(batch, "source"), self._guide(batch, "driver")
         error = (out["x_s"] - source).abs() + (out["x_d"] - driver).abs() + 0.5 * (out["x_own"] - driver).abs()
         return (error * trust).mean()
 
-    def _wing(self, batch: Batch, out: Batch) -> Tensor:
+    def _wing(self, batch: Batch, out: Outputs) -> Tensor:
         """L_guide of the paper: Wing loss on ten landmarks, in 0..1 of the picture."""
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver")):
@@ -159,29 +164,29 @@ class BaseObjective:
             total = total + wing((ours + 1) / 2, (self._guide(batch, name)[..., :2] + 1) / 2)
         return total / 2
 
-    def _rotation(self, batch: Batch, out: Batch) -> Tensor:
+    def _rotation(self, batch: Batch, out: Outputs) -> Tensor:
         """Head rotation against perception, radians."""
         return self._head_pose(batch, out) * (torch.pi / 180)
 
-    def _head_pose(self, batch: Batch, out: Batch) -> Tensor:
+    def _head_pose(self, batch: Batch, out: Outputs) -> Tensor:
         """L_H: mean absolute difference in degrees."""
         total = out["x_s"].new_zeros(())
         for motion, name in ((out["source"], "source"), (out["driver"], "driver")):
             total = total + (motion["angles"] - torch.rad2deg(batch[f"{name}_rotation"])).abs().mean()
         return total
 
-    def _placement(self, batch: Batch, out: Batch) -> Tensor:
+    def _placement(self, batch: Batch, out: Outputs) -> Tensor:
         total = out["x_s"].new_zeros(())
         for motion, name in ((out["source"], "source"), (out["driver"], "driver")):
             size = (motion["scale"][:, 0].log() - batch[f"{name}_scale"].log()).abs().mean()
             total = total + (motion["t"][:, :2] - batch[f"{name}_translation"]).abs().mean() + 0.5 * size
         return total
 
-    def _canonical(self, batch: Batch, out: Batch) -> Tensor:
+    def _canonical(self, batch: Batch, out: Outputs) -> Tensor:
         wanted = batch["neutral"].index_select(1, self._guides)
         return (out["source"]["kp"] - wanted).abs().mean() + (out["driver"]["kp"] - wanted).abs().mean()
 
-    def _gaps(self, batch: Batch, out: Batch) -> Tensor:
+    def _gaps(self, batch: Batch, out: Outputs) -> Tensor:
         """Openings of lips and lids of the keypoints against the labels: small distances that keypoint errors hide."""
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver")):
@@ -191,37 +196,35 @@ class BaseObjective:
             total = total + (ours - wanted).abs().mean()
         return total
 
-    def _gaze(self, batch: Batch, out: Batch) -> Tensor:
-        """Irises relative to the corners of their eyes, of the keypoints and of the flow. Without this term the motion
-        extractor never learned to look sideways: the head's own motion hides the irises'."""
+    def _gaze(self, batch: Batch, out: Outputs) -> Tensor:
+        """Irises relative to the corners of their eyes, of the keypoints and of the flow: the head's own motion hides
+        them from the other terms."""
         seen = batch["trust"].index_select(1, self._gaze_rows[0])[..., None] / 2.5
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver"), (out["x_own"], "driver")):
-            wanted = _offsets(batch[f"{name}_landmarks"], self._gaze_rows)
-            total = total + ((_offsets(x, self._gaze_kp) - wanted).abs() * seen).mean()
+            total = total + ((_offsets(x, self._gaze_kp) - batch[f"{name}_irises"]).abs() * seen).mean()
         carried = _offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
-        wanted = _offsets(batch["source_landmarks"], self._gaze_rows)
-        return total + 2 * ((carried - wanted).abs() * seen).mean()
+        return total + 2 * ((carried - batch["source_irises"]).abs() * seen).mean()
 
-    def _flow(self, batch: Batch, out: Batch) -> Tensor:
+    def _flow(self, batch: Batch, out: Outputs) -> Tensor:
         """Read at each true landmark of the driver, the flow must point to the same landmark of the source."""
         error = (self._flow_at_landmarks(batch, out) - batch["source_landmarks"][..., :2]).abs()
         return (error * batch["trust"][..., None]).mean()
 
     @staticmethod
-    def _flow_at_landmarks(batch: Batch, out: Batch) -> Tensor:
+    def _flow_at_landmarks(batch: Batch, out: Outputs) -> Tensor:
         """(B, P, 2): where the flow sends the driver's true landmarks."""
         where = batch["driver_landmarks"][:, :, None, :2]
         return sample_2d(out["flow"].permute(0, 3, 1, 2), where)[..., 0].transpose(1, 2)
 
-    def _expression(self, batch: Batch, out: Batch) -> Tensor:
+    def _expression(self, batch: Batch, out: Outputs) -> Tensor:
         """Deformation prior: expressions stay small."""
         return out["source"]["exp"].abs().mean() + out["driver"]["exp"].abs().mean()
 
-    def _prior(self, batch: Batch, out: Batch) -> Tensor:
+    def _prior(self, batch: Batch, out: Outputs) -> Tensor:
         return keypoint_prior(out["x_d"])
 
-    def _equivariance(self, batch: Batch, out: Batch) -> Tensor:
+    def _equivariance(self, batch: Batch, out: Outputs) -> Tensor:
         """Keypoints of a warped picture are the warped keypoints (affine and thin-plate spline)."""
         assert self.warp is not None
         warp = self.warp.draw(batch["driver_image"].shape[0])
@@ -229,19 +232,19 @@ class BaseObjective:
         moved = warp.points(keypoints(out["source"]["kp"], warped)[..., :2])
         return (moved - out["x_d"][..., :2]).abs().mean()
 
-    def _identity(self, batch: Batch, out: Batch) -> Tensor:
+    def _identity(self, batch: Batch, out: Outputs) -> Tensor:
         assert self.identity is not None
         scale = batch["driver_scale"]
         centre = batch["driver_translation"] + 0.1 * scale[:, None] * self._down
         return self.identity(out["image"], self._target(batch, out), centre, 0.62 * scale)
 
-    def _adversarial(self, batch: Batch, out: Batch) -> Tensor:
+    def _adversarial(self, batch: Batch, out: Outputs) -> Tensor:
         total = out["image"].new_zeros(())
         for name, critic in self.critics.items():
             total = total + hinge_generator(critic(self._view(out["image"], batch, name))[0].float())
         return total
 
-    def _feature_matching(self, batch: Batch, out: Batch) -> Tensor:
+    def _feature_matching(self, batch: Batch, out: Outputs) -> Tensor:
         total = out["image"].new_zeros(())
         for name, critic in self.critics.items():
             with torch.no_grad():
@@ -251,7 +254,7 @@ class BaseObjective:
 
     # -- helpers --------------------------------------------------------------------------------------------------
 
-    def _target(self, batch: Batch, out: Batch) -> Tensor:
+    def _target(self, batch: Batch, out: Outputs) -> Tensor:
         """The driver's picture at the size of the result."""
         size = out["image"].shape[-2:]
         image = batch["driver_image"]
@@ -283,21 +286,28 @@ class BaseObjective:
         return seen
 
 
-def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool) -> Batch:
-    """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps."""
+def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple[Tensor, ...] = ()) -> Outputs:
+    """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps.
+
+    ``gaze``: keypoint rows of irises and eye corners whose labelled offsets replace M's, empty to leave M's.
+    """
     count = batch["source_image"].shape[0]
     both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
     source, driver = ({k: v[part] for k, v in both.items()} for part in (slice(None, count), slice(count, None)))
     x_s, x_d = keypoints(source["kp"], source), keypoints(source["kp"], driver)
     features = modules["appearance_feature_extractor"](batch["source_image"])
-    warped = modules["warping_module"](features, x_s, x_d)
-    out: dict[str, Tensor] = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
+    shown = [x_s, x_d]
+    if gaze:  # the warp learns with irises where they are, as inference gives them (prepare.with_seen_irises)
+        one = torch.ones_like(x_s[:, :1, 0])  # at unit scale an expression moves a point by itself: look() fits points
+        shown = [look(x, x, one, gaze, batch[f"{name}_irises"]) for x, name in zip(shown, ("source", "driver"))]
+    warped = modules["warping_module"](features, *shown)
+    out: Outputs = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
     if lite:
         composed = modules["spade_generator"].compose(warped["out"])  # type: ignore[operator]
         out |= {**composed, "flow": warped["out"]["flow"]}
     else:
         out["image"] = modules["spade_generator"](warped["out"]).float()
-    return {**out, "source": source, "driver": driver}  # type: ignore[dict-item]
+    return {**out, "source": source, "driver": driver}
 
 
 def _importance(device: torch.device) -> Tensor:
@@ -319,7 +329,7 @@ def _depth_weight(x: Tensor) -> Tensor:
     return torch.cat([torch.ones_like(x[:1, :1, :2]), torch.full_like(x[:1, :1, :1], 0.4)], -1)
 
 
-def _offsets(points: Tensor, rows: list[Tensor]) -> Tensor:
+def _offsets(points: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
     """(B, 2, 2): both irises less the middle of their eye's corners, in the picture plane."""
     iris, left, right = (points.index_select(1, row)[..., :2] for row in rows)
     return iris - (left + right) / 2

@@ -60,9 +60,9 @@ def initialise(modules: dict[str, nn.Module], config: Config, mean_shape: Tensor
     """Start of stage I: M's trunk from ImageNet (lite), the mean canonical shape of the data (K, 3) if given."""
     extractor = modules["motion_extractor"]
     if config.family == "lite":
-        extractor.trunk.load_state_dict(imagenet_trunk(config.backbone_blocks).state_dict())
+        extractor.get_submodule("trunk").load_state_dict(imagenet_trunk(config.backbone_blocks).state_dict())
         if mean_shape is not None:
-            extractor.mean_shape.copy_(mean_shape)
+            extractor.get_buffer("mean_shape").copy_(mean_shape)
 
 
 def Objective(  # noqa: N802 - the name the training loop asks for; which class answers depends on the stage
