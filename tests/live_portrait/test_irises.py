@@ -1,4 +1,4 @@
-"""The lite space takes its irises from the tracker's landmarks; the published space, which does not name them, does not."""
+"""The lite space takes its irises from the tracker; the published space, which does not name them, does not."""
 
 from __future__ import annotations
 
