@@ -114,3 +114,26 @@ def test_published_nets_train(tiny):
         idle = [key for key, p in modules[name].named_parameters() if p.grad is None]
         assert not idle, idle
     assert modules["motion_extractor"].detector.fc_kp.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_spectral_weights_stay_in_full_precision_under_autocast(kind, training):
+    conv, x = SpectralConv2d(6, 5, 3).train(training), randn(1, 2, 6, 8, 8)
+    plain = copy.deepcopy(conv)
+    want = plain(x)
+    with torch.autocast("cpu", dtype=kind):
+        found, weight = conv(x), conv.normalised_weight()
+    assert found.dtype == kind and weight.dtype == torch.float32
+    assert torch.equal(weight, plain.normalised_weight()) and torch.equal(conv.weight_u, plain.weight_u)
+    assert relative(found.float(), want) < 0.02
+    found.float().sum().backward()
+    assert conv.weight_orig.grad.dtype == torch.float32
+
+
+def test_plain_nets_run_under_autocast(tiny):
+    """Training keeps the nets unfolded and computes in bfloat16."""
+    want = tiny_outputs(tiny)["image"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = tiny_outputs(tiny)["image"]
+    assert (found.float() - want).abs().mean() < 0.01  # of pictures in 0..1

@@ -34,13 +34,18 @@ class SpectralConv2d(nn.Module):
                 self._iterate(plain.weight.flatten(1))
 
     def _iterate(self, matrix: Tensor) -> None:
-        self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=1e-12))
-        self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
+        with torch.autocast(matrix.device.type, enabled=False):
+            self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=1e-12))
+            self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
 
     def normalised_weight(self) -> Tensor:
-        """The effective weight (outputs, inputs, kernel, kernel): ``weight_orig / (u' W v)``."""
+        """The effective weight (outputs, inputs, kernel, kernel): ``weight_orig / (u' W v)``.
+
+        In the parameters' own precision also under autocast, which would round the matrix products.
+        """
         u, v = self.weight_u.clone(), self.weight_v.clone()
-        return self.weight_orig / torch.dot(u, self.weight_orig.flatten(1) @ v)
+        with torch.autocast(self.weight_orig.device.type, enabled=False):
+            return self.weight_orig / torch.dot(u, self.weight_orig.flatten(1) @ v)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W)."""

@@ -197,6 +197,7 @@ def load(
     modules, config, info = spec.part("weights").load_modules(preset, path, seed=seed)
     from vivant.controls.smoothing import OneEuroFilter
 
+    modules = spec.part("model").optimize_for_inference(modules)
     make = spec.part("generate").Generator
     generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter)
     return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)
