@@ -12,6 +12,7 @@ import torch
 from vivant.controls.ratios import eye_ratios, lip_ratio
 from vivant.controls.smoothing import OneEuroFilter, kalman_smooth
 from vivant.core.errors import ConfigError, FaceError
+from vivant.nn.smoothing import KalmanFilter
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/data/live_portrait.golden.json").read_text())
 GEOMETRY = GOLDEN["golden_geometry"]
@@ -45,6 +46,16 @@ def test_kalman_off_empty_and_single():
     assert kalman_smooth(values, 1.0).dtype == np.float32
 
 
+def test_the_kalman_filter_is_the_forward_half_however_frames_are_grouped():
+    values = np.random.default_rng(4).normal(0, 0.01, (12, 2, 3))
+    whole = KalmanFilter(3e-5)(values)
+    pieces = KalmanFilter(3e-5)
+    assert np.array_equal(np.concatenate([pieces(values[:1]), pieces(values[1:6]), pieces(values[6:])]), whole)
+    # the last frame of the smoother knows no future, so both agree there
+    assert np.allclose(whole[-1], kalman_smooth(values, 3e-5)[-1], atol=1e-12)
+    assert np.array_equal(KalmanFilter(0.0)(values), values)
+
+
 def test_one_euro_calms_noise_and_follows_motion():
     random = np.random.default_rng(1)
     still, calm = random.normal(0, 0.01, (200, 3)), OneEuroFilter(30, min_cutoff=1.0, beta=0.3)
@@ -52,9 +63,7 @@ def test_one_euro_calms_noise_and_follows_motion():
     assert smooth[50:].std() < 0.5 * still[50:].std()
     moving = np.linspace(0, 20, 61)
     lazy, eager = OneEuroFilter(30, 1.0, 0.0), OneEuroFilter(30, 1.0, 1.0)
-    lag = {
-        name: abs(moving[-1] - [f(v) for v in moving][-1]) for name, f in (("lazy", lazy), ("eager", eager))
-    }
+    lag = {name: abs(moving[-1] - [f(v) for v in moving][-1]) for name, f in (("lazy", lazy), ("eager", eager))}
     assert lag["eager"] < 0.3 * lag["lazy"]
 
 

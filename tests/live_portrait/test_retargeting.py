@@ -17,6 +17,7 @@ from vivant.methods.live_portrait.retargeting import (
     neutral_expression,
     reference_motion,
 )
+from vivant.nn.smoothing import KalmanFilter
 
 LITE, PUBLISHED = PRESETS["tiny"], PRESETS["tiny-published"]
 
@@ -211,10 +212,34 @@ def test_stitching_moves_keypoints_and_the_whole() -> None:
 
 def test_steady_eyes_hold_their_opening() -> None:
     driver, source = motion(3, 33, 1), motion(3, 33, 2)
-    run = retargeter(LITE, Options(), rows(driver, [0]), still=False)
+    run = retargeter(LITE, Options(smoothing=0), rows(driver, [0]), still=False)
     moved = run.drive(source, driver, steady_eyes=0.4) - run.drive(source, driver)
     expected = (0.4 - source.eyes.mean(1)) / 10
     assert torch.allclose(moved[:, LITE.space.eyes[0], 1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wish", "steady"),
+    [
+        ({"sliders": Sliders(eyes_ratio=0.7, lip_ratio=0.6)}, None),
+        ({"normalize_lips": True}, None),
+        ({}, 0.4),
+    ],
+)
+def test_what_the_nets_add_to_a_source_video_is_filtered_over_time(wish: dict, steady: float | None) -> None:
+    driver, source = motion(6, 33, 1), motion(6, 33, 2)
+    source = replace(source, lip=torch.tensor([[0.2], [0.0], [0.3], [0.01], [0.25], [0.1]]))
+
+    def added(smoothing: float, groups: list[list[int]]) -> Tensor:
+        base = Options(smoothing=smoothing, stitching=False)
+        asked, plain = (retargeter(LITE, o, rows(driver, [0]), still=False) for o in (replace(base, **wish), base))
+        pairs = [(rows(source, g), rows(driver, g)) for g in groups]
+        return torch.cat([asked.drive(s, d, steady) - plain.drive(s, d) for s, d in pairs])
+
+    raw, calm = added(0.0, [[0, 1, 2, 3, 4, 5]]), added(1e-6, [[0, 1, 2, 3, 4, 5]])
+    assert torch.allclose(calm, torch.from_numpy(KalmanFilter(1e-5)(raw.numpy())).float(), atol=1e-5)
+    assert calm.diff(dim=0).square().sum() < 0.9 * raw.diff(dim=0).square().sum()
+    assert torch.allclose(added(1e-6, [[0], [1, 2, 3], [4, 5]]), calm, atol=1e-6)  # whatever the batch
 
 
 def test_ratio_sliders_ask_the_nets_unless_already_there() -> None:

@@ -1,5 +1,5 @@
-"""Kalman smoothing of a whole sequence. It lives here so that methods may use it too; the public door is
-``vivant.controls.smoothing``."""
+"""Kalman smoothing of whole sequences and of streams. It lives here so that methods may use it too; the public door of
+the first is ``vivant.controls.smoothing``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ def kalman_smooth(values: np.ndarray, observation_variance: float, process_varia
 
     Args:
         values: (F, ...) observations, one a frame.
-        observation_variance: of the noise, in squared units of ``values``; larger is smoother, 0 or less
-        returns a
+        observation_variance: of the noise, in squared units of ``values``; larger is smoother, 0 or less returns a
             copy. The released LivePortrait model uses 3e-7.
         process_variance: how far the truth walks from one frame to the next, squared.
 
@@ -45,3 +44,25 @@ def _filter(seen: np.ndarray, observation: float, process: float) -> tuple[np.nd
         variance[i] = (1 - gain) * before
         before = variance[i] + process
     return state, variance
+
+
+class KalmanFilter:
+    """The forward half of :func:`kalman_smooth` for values that come in pieces: each frame knows only the past, and
+    the result does not depend on how the frames were grouped."""
+
+    def __init__(self, observation_variance: float, process_variance: float = 1e-5) -> None:
+        self._observation, self._process = observation_variance, process_variance
+        self._state: np.ndarray | None = None
+        self._before = 1.0
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """The next values (F, ...) filtered, in float64; a copy if the observation variance is 0 or less."""
+        seen = np.array(values, np.float64)
+        if self._observation <= 0:
+            return seen
+        for i, value in enumerate(seen):
+            gain = self._before / (self._before + self._observation)
+            self._state = value.copy() if self._state is None else self._state + gain * (value - self._state)
+            self._before = (1 - gain) * self._before + self._process
+            seen[i] = self._state
+        return seen

@@ -3,7 +3,8 @@
 Where the released code is mended:
 - eye and lip retargeting add to the driven motion; there they replace it, and the head stops moving;
 - the eye target is the mean of both eyes of the driver; there it is the left one;
-- "silent lips" silences the lips only; there every other expression goes too, and the head shakes.
+- "silent lips" silences the lips only; there every other expression goes too, and the head shakes;
+- everything the stage II nets add to a source video is filtered over time; there the frames are on their own.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from vivant.methods.live_portrait.algebra import motion_multiplier
 from vivant.methods.live_portrait.config import Config, MotionSpace, Options
 from vivant.methods.live_portrait.edits import check_sliders, edit_motion, head_angles
 from vivant.methods.live_portrait.motion import Motion, MotionTemplate
+from vivant.nn.smoothing import KalmanFilter
 
 MAX_RATIO = 0.8  # training range of the targets: 0..0.8 (paper, appendix on retargeting)
 OPEN_LIPS = 0.03  # an inner lip ratio above this counts as an open mouth
+NET_NOISE = 10.0  # the deltas of the nets tremble more than measured motion: their variance over ``smoothing``
 SMALL_EYES, USUAL_EYES = 0.18, 0.39  # released target of steady eyes when the first frame shows them nearly closed
 
 
@@ -121,7 +124,8 @@ class _Start:
 
 
 class Retargeter:
-    """Computes the driven keypoints of one run; a frame depends on no earlier one.
+    """Computes the driven keypoints of one run. For a still a frame depends on no earlier one; for a source video,
+    whose frames must come in order, what the stage II nets ask for is filtered over time.
 
     ``still``: the source is one picture (else a video); ``single``: the driver is one picture.
     """
@@ -140,6 +144,8 @@ class Retargeter:
         self._config, self._options = config, options
         self._reference, self._still = reference, still
         self._start: _Start | None = None
+        variance = 0.0 if still else NET_NOISE * options.smoothing
+        self._filters = {name: KalmanFilter(variance) for name in ("sliders", "closing", "eyes")}
         self._friendly = options.driving == "expression-friendly" and options.relative and still and not single
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
@@ -165,7 +171,7 @@ class Retargeter:
         if start.closing is not None:
             x_d = x_d + start.closing
         if steady_eyes is not None:
-            x_d = x_d + self._eyes(source, x_s, torch.full_like(source.lip, steady_eyes))
+            x_d = x_d + self._calmed("eyes", self._eyes(source, x_s, torch.full_like(source.lip, steady_eyes)))
         return x_s + (x_d - x_s) * options.multiplier
 
     def edit(self, source: Motion) -> Tensor:
@@ -187,9 +193,15 @@ class Retargeter:
         if self._start is None or self._start.source is not source:
             x_s, base = source.keypoints(), self._base(source)
             adaptation = self._adaptation(base) if self._friendly else None
-            sliders, closing = self._slider_deltas(source, x_s), self._closing(source, x_s)
-            self._start = _Start(source, x_s, base, adaptation, sliders, closing)
+            sliders = self._calmed("sliders", self._slider_deltas(source, x_s))
+            self._start = _Start(source, x_s, base, adaptation, sliders, self._closing(source, x_s))
         return self._start
+
+    def _calmed(self, name: str, deltas: Tensor) -> Tensor:
+        """Deltas (B, K, 3) of consecutive frames of a source video, filtered; a still keeps its own."""
+        if self._still:
+            return deltas
+        return torch.from_numpy(self._filters[name](deltas.cpu().numpy())).to(deltas)
 
     def _base(self, source: Motion) -> Motion:
         """The source with the wishes that do not depend on the driver."""
@@ -231,9 +243,10 @@ class Retargeter:
     def _closing(self, source: Motion, x_s: Tensor) -> Tensor | None:
         """Delta that closes an open mouth of the portrait before it is driven, None where nothing is to do."""
         open_lips = source.lip >= OPEN_LIPS
-        if not (self._options.normalize_lips and self._options.relative and bool(open_lips.any())):
+        wanted = self._options.normalize_lips and self._options.relative
+        if not wanted or (self._still and not bool(open_lips.any())):
             return None
-        return self._lips(source, x_s, torch.zeros_like(source.lip)) * open_lips[:, None]
+        return self._calmed("closing", self._lips(source, x_s, torch.zeros_like(source.lip)) * open_lips[:, None])
 
     def _condition_deltas(self, start: _Start, driver: Motion) -> Tensor:
         """Eye and lip retargeting plus the sliders' targets, (B or 1, K, 3), 0 where nothing is asked.
