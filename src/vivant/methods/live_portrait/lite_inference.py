@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vivant.methods.live_portrait.lite import SpadeBlock
+from vivant.methods.live_portrait.lite_decoder import SpadeBlock
 
 
 class FoldedSpadeBlock(nn.Module):
