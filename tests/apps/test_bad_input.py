@@ -212,3 +212,42 @@ def test_interrupt_leaves_nothing(refused, tmp_path, portrait_path, driver_path,
     monkeypatch.setattr(Generator, "animate", interrupted)
     words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
     assert "Stopped" in refused(*words, code=130)
+
+
+def test_the_output_may_not_be_an_input(refused, tmp_path, portrait_path, driver_path):
+    driver = tmp_path / "talk.mp4"
+    driver.write_bytes(driver_path.read_bytes())
+    text = refused("animate", "-s", portrait_path, "-d", driver, "-o", driver, *TINY)
+    assert "also an input" in text and driver.read_bytes() == driver_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name, said", [("out.xyz", "unknown suffix '.xyz'"), ("out.png", "more frames than the image")]
+)
+def test_an_impossible_output_is_refused_before_the_driver_is_read(
+    refused, tmp_path, portrait_path, driver_path, monkeypatch, name, said
+):
+    monkeypatch.setattr("vivant.pipelines.animate.read_motion", None)
+    assert said in refused("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / name, *TINY)
+
+
+def test_motion_that_cannot_be_saved_is_told_first(refused, tmp_path, portrait_path, driver_path):
+    (tmp_path / "file").write_text("not a folder")
+    words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", *TINY)
+    assert "Nothing can be written" in refused(*words, "--save-motion", tmp_path / "file" / "m.safetensors")
+
+
+def test_a_published_template_needs_the_published_nets(refused, tmp_path, portrait_path):
+    path = tmp_path / "motion.pkl"
+    path.write_bytes(pickle.dumps({"motion": []}))
+    assert "--preset released" in refused("animate", "-s", portrait_path, "-d", path, "-o", tmp_path / "o.mp4", *TINY)
+
+
+def test_a_misspelled_slider_names_the_nearest(refused, tmp_path, portrait_path):
+    text = refused("edit", "-s", portrait_path, "--slider.smil", "1", "-o", tmp_path / "out.png", *TINY)
+    assert "'--slider.smil'" in text and "did you mean --slider.smile?" in text
+
+
+def test_a_missing_camera(refused, tmp_path, portrait_path):
+    text = refused("stream", "-s", portrait_path, "-d", "97", "-o", tmp_path / "o.mp4", "--preset", "tiny")
+    assert "no camera 97" in text

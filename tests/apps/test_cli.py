@@ -1,12 +1,15 @@
 """The command line when all is well: help, spellings, commands that only report."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 
 import vivant
 from vivant.apps.cli import COMMANDS, main
+from vivant.media.image import write_image
 from vivant.media.video import open_clip
 
 TINY = ("--preset", "tiny", "--quiet")
@@ -52,7 +55,6 @@ def test_spellings_of_other_tools(tmp_path, portrait_path, driver_frames, words)
     driver, out = tmp_path / "driver.png", tmp_path / "out.png"
     write_image(driver, driver_frames[0])
     source, driving, *others = words
-    others = ["lips" if word == "lip" else word for word in others]
     assert run("animate", source, portrait_path, driving, driver, "--result_video", out, *others, *TINY) == 0
     options = json.loads((tmp_path / "out.png.json").read_text())["options"]
     if "--no_flag_stitching" in words:
@@ -130,3 +132,28 @@ def test_methods_table_goes_between_the_marks(tmp_path, capsys):
     page.write_text("no marks")
     assert run("methods", "--update", page) == 2
     assert page.read_text() == "no marks" and "vivant: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_leaves_nothing(tmp_path, portrait_path, driver_frames, capsys, monkeypatch, asked, code):
+    from vivant.media.writer import VideoWriter
+
+    def stop(self, frame):
+        write(self, frame)
+        os.kill(os.getpid(), asked)
+
+    write = VideoWriter.write
+    monkeypatch.setattr(VideoWriter, "write", stop)
+    driver = tmp_path / "driver.png"
+    write_image(driver, driver_frames[0])
+    assert run("animate", "-s", portrait_path, "-d", driver, "-o", tmp_path / "out.mp4", *TINY) == code
+    assert "Stopped" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["driver.png"]
+
+
+def test_warnings_of_other_packages_stay_inside(capsys):
+    from vivant.apps.cli import PACKAGE, _show_warning
+
+    _show_warning("theirs", UserWarning, "/home/vivant/venv/lib/site-packages/torch/nn/functional.py", 1)
+    _show_warning("ours", UserWarning, str(PACKAGE / "media" / "decode.py"), 1)
+    assert capsys.readouterr().err == "vivant: warning: ours\n"

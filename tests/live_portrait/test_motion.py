@@ -169,3 +169,17 @@ def test_the_same_square_changes_nothing() -> None:
     moved = to_reference(made, [place, place], place)
     assert torch.allclose(moved.exp, made.exp, atol=1e-6) and torch.allclose(moved.rotation, made.rotation, atol=1e-6)
     assert torch.allclose(moved.translation, made.translation, atol=1e-6)
+
+
+def test_motion_that_is_not_finite_or_has_no_rate_is_refused() -> None:
+    made = template(2, 33, "lite")
+    with pytest.raises(WeightsError, match="'exp' holds values that are not finite"):
+        MotionTemplate(**{**vars(made), "exp": np.full_like(made.exp, np.nan)})
+    with pytest.raises(WeightsError, match="frames per second make no sense"):
+        MotionTemplate(**{**vars(made), "fps": Fraction(0)})
+
+
+def test_a_motion_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WeightsError, match="cannot be saved as"):
+        template(2, 33, "lite").save(tmp_path / "file" / "wave.safetensors")

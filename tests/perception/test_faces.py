@@ -119,3 +119,13 @@ def test_a_face_turned_at_any_angle_is_found_once(finder, man):
     for angle in (50, 90, 180, 300):
         turned = cv2.warpAffine(man, cv2.getRotationMatrix2D((size / 2, size / 2), angle, 1), (size, size))
         assert len(finder.find(turned)) == 1
+
+
+def test_a_small_face_beside_a_large_one_is_found(finder, woman, man):
+    wide = np.full((600, 1320, 3), 90, np.uint8)
+    for image, side, left in ((woman, 600, 0), (man, 420, 600), (woman, 210, 1060)):
+        wide[600 - side :, left : left + side] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    faces = finder.find(wide)
+    assert len(faces) == 3
+    assert [round(face.box[0]) // 100 for face in faces] == sorted(round(face.box[0]) // 100 for face in faces)
+    assert faces[0].size == pytest.approx(finder.find(wide, thorough=False)[0].size), "tiles do not cut the large one"

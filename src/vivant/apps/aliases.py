@@ -41,6 +41,10 @@ OPTION_ALIASES: dict[str, tuple[str, ...]] = {
 """Field of a method's Options -> names in other tools, spelled with _ or -, and no_ before a switch."""
 
 
+VALUE_ALIASES: dict[str, dict[str, str]] = {"region": {"exp": "expression", "lip": "lips"}}
+"""Field of a method's Options -> words for its values in other tools -> ours."""
+
+
 def add_aliases(parser: argparse.ArgumentParser, *names: str) -> None:
     """Accept the hidden spellings of the destinations ``names``."""
     for name in names:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import Field, fields
 from typing import Any, Literal, get_args, get_origin
 
-from vivant.apps.aliases import OPTION_ALIASES, spellings
+from vivant.apps.aliases import OPTION_ALIASES, VALUE_ALIASES, spellings
 from vivant.core.errors import ConfigError
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.options import PUBLIC_NAMES, option_types, scalar
@@ -45,7 +45,9 @@ def _add_option(group: Any, item: Field[Any], kind: Any) -> None:
             )
     elif get_origin(kind) is Literal:
         choices = get_args(kind)
-        _add(group, shown, hidden, dest, f"{_help(item)}: {', '.join(choices)}", metavar="NAME")
+        ours = VALUE_ALIASES.get(item.name, {})
+        text = f"{_help(item)}: {', '.join(choices)}"
+        _add(group, shown, hidden, dest, text, type=lambda word: ours.get(word, word), metavar="NAME")
     else:
         _add(group, shown, hidden, dest, _help(item), type=number(kind, f"--{name}"), metavar="N")
 

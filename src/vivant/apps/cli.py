@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple, NoReturn, TextIO
 
 from vivant.core.errors import ConfigError, VivantError
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 class Command(NamedTuple):
@@ -42,6 +49,32 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError; called by argparse for unknown or missing arguments."""
         raise ConfigError(f"{message[:1].upper()}{message[1:]}: see {self.prog} --help.")
+
+
+class Terminated(BaseException):
+    """The system asks the process to end; raised so that unfinished output is removed, as on Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM raises :class:`Terminated` (signals reach Python's main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    process = os.getpid()
+
+    def leave(number: int, frame: object) -> None:
+        if os.getpid() == process:
+            raise Terminated
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a forked data worker leaves as usual
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Version(argparse.Action):
@@ -80,11 +113,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     interrupted)."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _terminable():
             warnings.showwarning = _show_warning
             return _run(words)
     except VivantError as error:
         return _complain(str(error), error.exit_code)
+    except Terminated:
+        return _complain("Stopped; unfinished output was removed.", TERMINATED)
     except KeyboardInterrupt:
         return _complain("Stopped; unfinished output was removed.", INTERRUPTED)
     except BrokenPipeError:
@@ -99,12 +134,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     parser = build_parser(words)
-    args = parser.parse_args(words)
+    args, strange = parser.parse_known_args(words)
+    if strange:
+        raise _unknown_argument(parser, args.command, strange)
     if args.command is None:
         parser.print_help()
         return 0
     code = args.run(args)
     return code if isinstance(code, int) else 0
+
+
+def _unknown_argument(parser: argparse.ArgumentParser, command: str | None, strange: Sequence[str]) -> ConfigError:
+    """The error for words that no option takes; it names the nearest option of the command."""
+    choices = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    shown = [flag for action in choices[command]._actions if action.help != argparse.SUPPRESS
+             for flag in action.option_strings] if command else []  # fmt: skip
+    near = difflib.get_close_matches(strange[0].partition("=")[0], shown, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"see {' '.join(filter(None, ['vivant', command]))} --help."
+    return ConfigError(f"There is no argument '{strange[0]}': {hint}")
 
 
 def _complain(text: str, code: int) -> int:
@@ -117,7 +164,7 @@ def _show_warning(
     file: TextIO | None = None, line: str | None = None,
 ) -> None:  # fmt: skip
     """Ours in one line; those of libraries say nothing a person can act on."""
-    if issubclass(category, UserWarning) and "vivant" in filename:
+    if issubclass(category, UserWarning) and PACKAGE in Path(filename).parents:
         print(f"vivant: warning: {message}", file=sys.stderr)
 
 

@@ -37,7 +37,7 @@ class FaceFinder:
         """Faces in ``image`` (H, W, 3) uint8 RGB, largest first; empty when there is none.
 
         First the whole picture is searched; ``thorough=False`` stops there, which takes the same time whatever the
-        picture shows. Then overlapping tiles, if the faces are small or none was found; then, with a low detection
+        picture shows. Then overlapping tiles, for small faces, also beside a large one; then, with a low detection
         threshold, the whole picture; then, as long as a face is doubtful, the picture turned by 90, 180 and 270
         degrees. The landmark net has the last word on every candidate.
 
@@ -52,11 +52,22 @@ class FaceFinder:
         if thorough:
             if not faces or faces[0].size < SMALL_FACE * min(image.shape[:2]):
                 faces = self._confirm(image, self._detect_tiles(small), scale, faces)
+            else:
+                faces = self._with_smaller(image, self._detect_tiles(small), scale, faces)
             if not faces:
                 faces = self._confirm(image, self._detect(small, 0.15), scale, least=LEAST_PRESENCE)
             if not faces or min(face.score for face in faces) < SURE:
                 faces = self._confirm(image, self._detect_turned(small), scale, faces, LEAST_PRESENCE)
         return faces[: self.max_faces]
+
+    def _with_smaller(self, image: np.ndarray, found: Detections, scale: float, known: list[Face]) -> list[Face]:
+        """``known`` and the clear faces of ``found`` elsewhere in the picture, largest first.
+
+        A tile may cut a large face, so what it shows of ``known`` never replaces them.
+        """
+        others = self._confirm(image, found, scale, least=LEAST_PRESENCE)
+        fresh = [face for face in others if not is_known(face, known)]
+        return sorted([*known, *fresh], key=lambda face: -face.size)
 
     def _detect(self, image: np.ndarray, threshold: float = 0.5) -> Detections:
         return merge(join([self._short(image, threshold), self._full(image, threshold)]))

@@ -20,7 +20,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.drivers import Driver, open_driver, read_motion
-from vivant.pipelines.inputs import Media, as_clip, as_fps, check_output, name_of
+from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options
 from vivant.pipelines.panels import row_size, side_by_side
@@ -47,6 +47,7 @@ class Request:
     progress: bool = False
     reference: str | int = "first"
     steady_eyes: bool = False
+    output: str | os.PathLike[str] | None = None
 
     def generation(self) -> dict[str, Any]:
         """What is asked of the method's Generator beyond its defaults."""
@@ -108,10 +109,11 @@ def animate(
     Raises:
         VivantError: bad input; the message is one sentence that says what to do.
     """
-    if output is not None:
-        check_output(output, overwrite)
     if save_motion is not None:
         check_motion_output(save_motion)
+    for written in (output, save_motion):
+        if written is not None:
+            check_output(written, overwrite, (source, driving))
     if not 0 <= quality <= 51:
         raise ConfigError(f"The quality {quality} is out of range: give 0 (best, largest) to 51.")
     spec = get_method(method)
@@ -120,10 +122,10 @@ def animate(
     pipe = load(method, weights, preset, device, dtype, seed)
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
     request.match_color, request.progress = match_color, progress
-    request.reference, request.steady_eyes = reference, steady_eyes
+    request.reference, request.steady_eyes, request.output = reference, steady_eyes, output
     result = run(pipe, request)
     if save_motion is not None and result.motion is not None:
-        result.motion.save(check_output(save_motion, overwrite))
+        result.motion.save(save_motion)
     if output is not None:
         result.save(output, quality, overwrite, progress)
     return result
@@ -163,6 +165,8 @@ def run(pipe: Pipeline, request: Request) -> Animation:
     begin = time.perf_counter()
     clip = as_clip(request.source, "source")
     driver = open_driver(pipe.spec, request.driving, pipe.config.family == "published")
+    if request.output is not None:
+        check_moving(request.output, clip, driver.clip)
     fps = as_fps(request.fps) or (driver.fps if clip.count == 1 else clip.fps)
     portrait = _portrait(pipe, request, clip, driver, fps)
     motion, held = read_motion(pipe.generator, pipe.config, driver, request.driving_face, fps, request.progress)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vivant.core.clip import Clip
-from vivant.core.errors import MediaError
+from vivant.core.errors import ConfigError, MediaError
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.crops import DriverCrops
 from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, is_path, name_of
@@ -41,6 +41,7 @@ def open_driver(spec: MethodSpec, value: Media | Any, published: bool) -> Driver
 
     Raises:
         MediaError: missing or unreadable media.
+        ConfigError: a .pkl template, and the nets are not the published ones.
         WeightsError: a motion file that is damaged, foreign or contains code.
     """
     name = name_of(value, "driver")
@@ -56,6 +57,10 @@ def _open_motion(spec: MethodSpec, path: Path, published: bool) -> Any:
         raise MediaError(f"The motion file {path} does not exist: check the path.")
     template = spec.part("motion").MotionTemplate
     if path.suffix.lower() == ".pkl":
+        if not published:
+            raise ConfigError(
+                f"The motion in {path} is for the published nets: add --preset released, or drive by video."
+            )
         return template.import_pickle(path)
     return template.load(path)
 

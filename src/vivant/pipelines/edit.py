@@ -49,7 +49,7 @@ def edit(
     from vivant.pipelines.animate import Request
 
     if output is not None:
-        check_output(output, overwrite)
+        check_output(output, overwrite, (source,))
     resolved = build_options(get_method(method), options, sliders)
     pipe = load(method, weights, preset, device, dtype, seed)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)

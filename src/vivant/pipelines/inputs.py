@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -13,7 +14,7 @@ from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError, MediaError
 
 DEFAULT_FPS = Fraction(25)
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MOTION_SUFFIXES = (".safetensors", ".pkl")
 
 Media = str | os.PathLike[str] | np.ndarray | Clip
@@ -88,21 +89,37 @@ def as_fps(value: float | int | str | Fraction | None) -> Fraction | None:
     return fps
 
 
-def check_output(path: str | os.PathLike[str], overwrite: bool = True) -> Path:
-    """The output path, its folder made, before any work is done for it.
+def check_output(path: str | os.PathLike[str], overwrite: bool = True, inputs: Iterable[Any] = ()) -> Path:
+    """The output path, its folder made and tried out, before any work is done for it.
+
+    ``inputs``: what the output is made from; a file among them is never replaced.
 
     Raises:
-        MediaError: it is a folder, exists and may not be replaced, or its folder cannot be written.
+        MediaError: it is a folder with something in it, one of the inputs, exists and may not be replaced, has an
+            unknown suffix, or cannot be written.
     """
+    from vivant.media.files import Staged
+    from vivant.media.writer import output_suffix
+
     target = Path(path)
-    if target.is_dir():
+    if target.is_dir() and (target.suffix or any(target.iterdir())):
         raise MediaError(f"The output {target} is a folder: name a file in it, for example {target / 'out.mp4'}.")
-    if target.exists() and not overwrite:
-        raise MediaError(f"The output {target} exists already: choose another name or allow --overwrite.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"The folder {target.parent} cannot be made ({error.strerror}): choose another.") from error
-    if not os.access(target.parent, os.W_OK):
-        raise MediaError(f"The folder {target.parent} may not be written: choose another output.")
+    if target.exists() and not target.is_dir():
+        if any(is_path(value) and Path(value).exists() and target.samefile(value) for value in inputs):
+            raise MediaError(f"The output {target} is also an input, which it would replace: choose another name.")
+        if not overwrite:
+            raise MediaError(f"The output {target} exists already: choose another name or allow --overwrite.")
+    if target.suffix.lower() not in (*IMAGE_SUFFIXES, *MOTION_SUFFIXES):
+        output_suffix(path)
+    Staged(target, folder=not target.suffix)
     return target
+
+
+def check_moving(output: str | os.PathLike[str], *clips: Clip | None) -> None:
+    """Refuse a picture as the output of something that moves.
+
+    Raises:
+        MediaError: ``output`` has a picture's suffix and one of ``clips`` has more than one frame.
+    """
+    if Path(output).suffix.lower() in IMAGE_SUFFIXES and any(clip is not None and clip.count != 1 for clip in clips):
+        raise MediaError(f"The result has more frames than the image {output} can hold: name a video, like .mp4.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+LOG_SECONDS = 10.0
+"""Between two lines of a bar where stderr is a file or a pipe, which keeps them all."""
 
 
 def bar(items: Iterable[T], total: int | None, what: str, show: bool) -> Iterator[T]:
@@ -14,7 +17,9 @@ def bar(items: Iterable[T], total: int | None, what: str, show: bool) -> Iterato
         return iter(items)
     from tqdm import tqdm
 
-    return iter(tqdm(items, total=total, desc=f"vivant: {what}", unit="frame", dynamic_ncols=True))
+    every = 0.1 if sys.stderr.isatty() else LOG_SECONDS
+    what = f"vivant: {what}"
+    return iter(tqdm(items, total=total, desc=what, unit="frame", dynamic_ncols=True, mininterval=every))
 
 
 def spans(numbers: Iterable[int], limit: int = 8) -> str:

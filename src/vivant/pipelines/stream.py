@@ -72,7 +72,10 @@ def camera_frames(index: int) -> Iterator[np.ndarray]:
     """
     import cv2
 
+    log = cv2.utils.logging
+    usual = log.setLogLevel(log.LOG_LEVEL_SILENT)  # a missing camera is told below, in one sentence
     camera = cv2.VideoCapture(index)
+    log.setLogLevel(usual)
     try:
         if not camera.isOpened():
             raise MediaError(f"There is no camera {index}: check that it is connected and free.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vivant.core.errors import MissingExtraError, WeightsError
@@ -28,7 +31,8 @@ def hub_file(repo: str, filename: str, revision: str | None = None) -> Path:
         raise MissingExtraError("huggingface_hub", "hub", "Downloading published weights") from None
     where = f"{repo}/{filename}" + (f" at {revision}" if revision else "")
     try:
-        return Path(hf_hub_download(repo, filename, revision=revision))
+        with _quiet():
+            return Path(hf_hub_download(repo, filename, revision=revision))
     except hub_errors.LocalEntryNotFoundError as error:  # also an EntryNotFoundError, so it comes first
         raise WeightsError(
             f"{where} is not in the local cache and the hub cannot be reached: connect once to download it, "
@@ -39,3 +43,15 @@ def hub_file(repo: str, filename: str, revision: str | None = None) -> Path:
     except Exception as error:  # the client's transport errors differ between its versions
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{where} could not be downloaded ({first}): try again later.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the client's log lines of every attempt; what failed is said once, in the error."""
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

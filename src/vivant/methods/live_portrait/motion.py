@@ -96,6 +96,11 @@ class MotionTemplate:
             if getattr(self, name).shape != shape:
                 got = getattr(self, name).shape
                 raise WeightsError(f"Motion template: '{name}' has shape {got} instead of {shape}: make it again.")
+        for name in _MOVING:
+            if not np.isfinite(getattr(self, name)).all():
+                raise WeightsError(f"Motion template: '{name}' holds values that are not finite: make it again.")
+        if not 1 <= self.fps <= 1000:
+            raise WeightsError(f"Motion template: {self.fps} frames per second make no sense: make it again.")
 
     def __len__(self) -> int:
         return len(self.exp)
@@ -117,22 +122,21 @@ class MotionTemplate:
         return replace(smoothed, keypoints=smoothed.motion().keypoints().numpy())
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file; an interrupted write leaves nothing behind."""
+        """Write a safetensors file; an interrupted write leaves nothing behind.
+
+        Raises:
+            WeightsError: the file cannot be written.
+        """
         from safetensors.numpy import save
 
         arrays = {n: np.ascontiguousarray(getattr(self, n), np.float32) for n in _shapes(1, 1)}
         note = {"format": FORMAT, "version": "1", "space": self.space, "fps": str(self.fps)}
         data = save(arrays, {**note, "missing": json.dumps(self.missing)})
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(name, target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+            _write_whole(Path(path), data)
+        except OSError as error:
+            why = error.strerror or error
+            raise WeightsError(f"The motion cannot be saved as {path} ({why}): choose another place.") from error
 
     @classmethod
     def load(cls, path: str | Path) -> MotionTemplate:
@@ -147,7 +151,7 @@ class MotionTemplate:
             with safe_open(str(path), framework="numpy") as file:
                 note = file.metadata() or {}
                 if note.get("format") != FORMAT:
-                    raise WeightsError(f"{path} is not a motion template: make one with Generator.motion().")
+                    raise WeightsError(f"{path} is not saved motion: make some with vivant animate --save-motion.")
                 arrays = {name: file.get_tensor(name) for name in _shapes(1, 1)}
             missing = tuple(int(n) for n in json.loads(note["missing"]))
             return cls(fps=Fraction(note["fps"]), space=note["space"], missing=missing, **arrays)
@@ -162,6 +166,19 @@ class MotionTemplate:
             WeightsError: the file contains code, is damaged, or holds something else.
         """
         return _from_released(read_numbers(Path(path)), Path(path), space)
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    """Write ``data`` under a temporary name and rename it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _unflatten(flat: np.ndarray, points: int) -> dict[str, np.ndarray]:
@@ -193,6 +210,8 @@ def _shapes(count: int, points: int) -> dict[str, tuple[int, ...]]:
 
 def _from_released(data: Any, path: Path, space: str) -> MotionTemplate:
     """The released layout (a dict with a list ``motion`` of dicts, every array with a leading 1) -> a template."""
+    if not isinstance(data, dict) or not isinstance(data.get("motion"), list) or not data["motion"]:
+        raise WeightsError(f"{path} is not a motion template of the released code: it has no list 'motion'.")
     try:
         items = data["motion"]
         count = len(items)
@@ -211,7 +230,9 @@ def _from_released(data: Any, path: Path, space: str) -> MotionTemplate:
             lip=_ratios(data, ("c_lip_lst", "c_d_lip_lst"), (count, 1)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise WeightsError(f"{path} does not hold the motion of a clip: {error}.") from error
+        raise WeightsError(
+            f"{path} is not a motion template of the released code (wrong or missing: {error}): make it again."
+        ) from error
 
 
 def _stack(items: Sequence[Any], names: tuple[str, ...], shape: tuple[int, ...], optional: bool = False) -> np.ndarray:

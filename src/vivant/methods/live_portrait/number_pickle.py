@@ -93,4 +93,4 @@ def read_numbers(path: Path) -> Any:
     except _CodeError as error:
         raise WeightsError(f"{path} contains code ({error}), which numbers never need: do not open it.") from error
     except Exception as error:  # a damaged pickle can raise anything
-        raise WeightsError(f"{path} cannot be read: {error or type(error).__name__}.") from error
+        raise WeightsError(f"{path} is damaged or no pickle of numbers: copy it again or make it anew.") from error
