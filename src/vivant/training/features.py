@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vivant.core.facemesh import TRAINING_POINTS
 from vivant.nn.efficientnet import EfficientNetLite0, freeze, perceptual_features
 from vivant.weights.assets import asset
 from vivant.weights.loading import load_state, load_strict
@@ -65,6 +66,36 @@ class IdentityDistance(nn.Module):
         with torch.no_grad():
             theirs = self.net(cut_square(target, centre, half, 150))
         return (ours.float() - theirs.float()).square().sum(1).add(1e-8).sqrt().mean()
+
+
+class LandmarksInPicture(nn.Module):
+    """Landmarks of a picture's face as the tracker would find them, differentiable with respect to the picture.
+
+    The face is cut as :class:`vivant.perception.landmarks.LandmarkRunner` cuts it, around landmarks known beforehand (a
+    made picture has its face where the source has it), and seen by the net's torch twin in float32."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        from vivant.perception.landmarks import MARGIN
+        from vivant.perception.twins import LandmarkNet
+
+        self.net, self._margin = freeze(LandmarkNet()).to(device), MARGIN
+        self._tilt = torch.tensor([TRAINING_POINTS.index(33), TRAINING_POINTS.index(263)], device=device)
+
+    def forward(self, image: Tensor, known: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in 0..1, labels (B, P, 2 or 3) in -1..1 -> (B, 478, 2) in -1..1."""
+        with torch.autocast(image.device.type, enabled=False):
+            points = known[..., :2].float()
+            low, high = points.amin(1), points.amax(1)
+            across = points.index_select(1, self._tilt).diff(dim=1)[:, 0]
+            along = F.normalize(across, dim=1) * ((high - low).amax(1, keepdim=True) * (self._margin / 2))
+            turn = torch.stack([along[:, 0], -along[:, 1], along[:, 1], along[:, 0]], 1).view(-1, 2, 2)
+            middle = (low + high) / 2
+            size = [image.shape[0], image.shape[1], 256, 256]
+            grid = F.affine_grid(torch.cat([turn, middle[:, :, None]], 2), size, align_corners=False)
+            view = F.grid_sample(image.float(), grid, align_corners=False)
+            found = self.net(view)[0][..., :2] / 128 - 1
+            return found @ turn.transpose(1, 2) + middle[:, None]
 
 
 def cut_square(image: Tensor, centre: Tensor, half: Tensor, size: int) -> Tensor:

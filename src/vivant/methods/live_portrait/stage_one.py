@@ -8,15 +8,23 @@ Axis letters: B batch, K keypoints, P labelled landmarks, C channels, H W pixels
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix, transform_keypoints
 from vivant.methods.live_portrait.config import GAZE_LANDMARKS, Config
+from vivant.methods.live_portrait.reconstruct import (
+    Batch,
+    Outputs,
+    distances,
+    fit_input,
+    forward,
+    iris_offsets,
+    keypoints,
+    motion_of,
+    rows_of,
+)
 from vivant.nn.geometry import sample_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.critics import PatchCritic
@@ -25,38 +33,11 @@ from vivant.training.losses import feature_matching, hinge_critic, hinge_generat
 from vivant.training.stage import Stage
 from vivant.training.transforms import RandomWarp
 
-Batch = dict[str, Tensor]
-Outputs = dict[str, Any]
-"""Tensors by name; under source and driver the motion of that frame."""
 REGIONS = ("lips", "left_eye", "right_eye")
 # landmarks that guide keypoints 11 to 20 of the published layout (the paper says 10 points, not which)
 PUBLISHED_GUIDES = {
     11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
 }  # fmt: skip
-
-
-def motion_of(modules: dict[str, nn.Module], image: Tensor) -> Batch:
-    """M's output decoded: kp, exp (B, K, 3), rotation (B, 3, 3), angles (B, 3) degrees, scale (B, 1), t (B, 3)."""
-    raw = modules["motion_extractor"](image)
-    angles = torch.stack([decode_angles(raw[name].float()) for name in ("pitch", "yaw", "roll")], 1)
-    with torch.autocast(image.device.type, enabled=False):
-        rotation = rotation_matrix(*angles.unbind(1))
-    kp, exp = (raw[name].float().unflatten(1, (-1, 3)) for name in ("kp", "exp"))
-    return {
-        "kp": kp, "exp": exp, "rotation": rotation, "angles": angles,
-        "scale": raw["scale"].float(), "t": raw["t"].float(),
-    }  # fmt: skip
-
-
-def keypoints(canonical: Tensor, motion: Batch) -> Tensor:
-    """x = s (x_c R + delta) + t (paper equation 2) with canonical points of any person, in float32."""
-    with torch.autocast(canonical.device.type, enabled=False):
-        return transform_keypoints(canonical, motion["rotation"], motion["exp"], motion["scale"], motion["t"])
-
-
-def rows_of(points: tuple[int, ...], device: torch.device) -> Tensor:
-    """Rows of the labels that hold these mesh landmarks."""
-    return torch.tensor([TRAINING_POINTS.index(p) for p in points], device=device)
 
 
 class BaseObjective:
@@ -94,10 +75,10 @@ class BaseObjective:
 
     def augment(self, raw: Batch, generator: Generator | None) -> Batch:
         """Augmented pictures and labels, and how far each landmark is to be trusted (B, P)."""
-        batch = self._augment(raw, generator)
+        batch = fit_input(self._augment(raw, generator), self.config.input_size)
         batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
         for name in ("source", "driver"):
-            batch[f"{name}_irises"] = _offsets(batch[f"{name}_landmarks"], self._gaze_rows)
+            batch[f"{name}_irises"] = iris_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
@@ -114,7 +95,7 @@ class BaseObjective:
         """Hinge losses of the three critics (whole picture, face, lips)."""
         losses = {}
         for name, critic in self.critics.items():
-            real, _ = critic(self._view(batch["driver_image"], batch, name))
+            real, _ = critic(self._view(self._target(batch, aux), batch, name))
             fake, _ = critic(self._view(aux["image"], batch, name))
             losses[name] = hinge_critic(real.float(), fake.float())
         return losses
@@ -145,7 +126,7 @@ class BaseObjective:
         """The cascade: lips and each eye, cut by true landmarks, enlarged, judged alike."""
         total = out["image"].new_zeros(())
         for name in REGIONS:
-            ours, theirs = (self._view(image, batch, name) for image in (out["image"], batch["driver_image"]))
+            ours, theirs = (self._view(image, batch, name) for image in (out["image"], self._target(batch, out)))
             total = total + 0.7 * self.perceptual(ours, theirs) + 3 * (ours - theirs).abs().mean()
         return total / len(REGIONS) * 2
 
@@ -191,8 +172,8 @@ class BaseObjective:
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver")):
             labels = batch[f"{name}_landmarks"]
-            wanted = _lengths(labels.index_select(1, self._gap_rows[0]), labels.index_select(1, self._gap_rows[1]))
-            ours = _lengths(x.index_select(1, self._gap_kp[0]), x.index_select(1, self._gap_kp[1]))
+            wanted = distances(labels.index_select(1, self._gap_rows[0]), labels.index_select(1, self._gap_rows[1]))
+            ours = distances(x.index_select(1, self._gap_kp[0]), x.index_select(1, self._gap_kp[1]))
             total = total + (ours - wanted).abs().mean()
         return total
 
@@ -202,8 +183,8 @@ class BaseObjective:
         seen = batch["trust"].index_select(1, self._gaze_rows[0])[..., None] / 2.5
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver"), (out["x_own"], "driver")):
-            total = total + ((_offsets(x, self._gaze_kp) - batch[f"{name}_irises"]).abs() * seen).mean()
-        carried = _offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
+            total = total + ((iris_offsets(x, self._gaze_kp) - batch[f"{name}_irises"]).abs() * seen).mean()
+        carried = iris_offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
         return total + 2 * ((carried - batch["source_irises"]).abs() * seen).mean()
 
     def _flow(self, batch: Batch, out: Outputs) -> Tensor:
@@ -248,7 +229,7 @@ class BaseObjective:
         total = out["image"].new_zeros(())
         for name, critic in self.critics.items():
             with torch.no_grad():
-                real = critic(self._view(batch["driver_image"], batch, name))[1]
+                real = critic(self._view(self._target(batch, out), batch, name))[1]
             total = total + feature_matching(critic(self._view(out["image"], batch, name))[1], real)
         return total
 
@@ -257,7 +238,7 @@ class BaseObjective:
     def _target(self, batch: Batch, out: Outputs) -> Tensor:
         """The driver's picture at the size of the result."""
         size = out["image"].shape[-2:]
-        image = batch["driver_image"]
+        image = batch.get("driver_target", batch["driver_image"])
         return image if image.shape[-2:] == size else F.interpolate(image, size=size, mode="bilinear")
 
     def _guide(self, batch: Batch, name: str) -> Tensor:
@@ -281,33 +262,9 @@ class BaseObjective:
         for iris, lids in zip(self._irises, self._lids):
             for name in ("source", "driver"):
                 p = batch[f"{name}_landmarks"].index_select(1, lids)
-                opening = _lengths(p[:, :1], p[:, 1:2]) / _lengths(p[:, 2:3], p[:, 3:]).clamp_min(1e-3)
+                opening = distances(p[:, :1], p[:, 1:2]) / distances(p[:, 2:3], p[:, 3:]).clamp_min(1e-3)
                 seen = seen * (1 - iris * (1 - ((opening - 0.08) / 0.1).clamp(0, 1)))
         return seen
-
-
-def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple[Tensor, ...] = ()) -> Outputs:
-    """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps.
-
-    ``gaze``: keypoint rows of irises and eye corners whose labelled offsets replace M's, empty to leave M's.
-    """
-    count = batch["source_image"].shape[0]
-    both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
-    source, driver = ({k: v[part] for k, v in both.items()} for part in (slice(None, count), slice(count, None)))
-    x_s, x_d = keypoints(source["kp"], source), keypoints(source["kp"], driver)
-    features = modules["appearance_feature_extractor"](batch["source_image"])
-    shown = [x_s, x_d]
-    if gaze:  # the warp learns with irises where they are, as inference gives them (prepare.with_seen_irises)
-        one = torch.ones_like(x_s[:, :1, 0])  # at unit scale an expression moves a point by itself: look() fits points
-        shown = [look(x, x, one, gaze, batch[f"{name}_irises"]) for x, name in zip(shown, ("source", "driver"))]
-    warped = modules["warping_module"](features, *shown)
-    out: Outputs = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
-    if lite:
-        composed = modules["spade_generator"].compose(warped["out"])  # type: ignore[operator]
-        out |= {**composed, "flow": warped["out"]["flow"]}
-    else:
-        out["image"] = modules["spade_generator"](warped["out"]).float()
-    return {**out, "source": source, "driver": driver}
 
 
 def _importance(device: torch.device) -> Tensor:
@@ -327,14 +284,3 @@ def _mask_of(points: tuple[int, ...], device: torch.device) -> Tensor:
 def _depth_weight(x: Tensor) -> Tensor:
     """(1, 1, 3): depth is seen less surely than x and y."""
     return torch.cat([torch.ones_like(x[:1, :1, :2]), torch.full_like(x[:1, :1, :1], 0.4)], -1)
-
-
-def _offsets(points: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
-    """(B, 2, 2): both irises less the middle of their eye's corners, in the picture plane."""
-    iris, left, right = (points.index_select(1, row)[..., :2] for row in rows)
-    return iris - (left + right) / 2
-
-
-def _lengths(a: Tensor, b: Tensor) -> Tensor:
-    """(B, N, 2 or 3) twice -> (B, N) distances in the picture plane, differentiable at 0."""
-    return (a[..., :2] - b[..., :2]).square().sum(-1).add(1e-8).sqrt()

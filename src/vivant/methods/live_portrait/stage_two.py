@@ -2,8 +2,9 @@
 
   stitching: Delta = S(x_s, x_d); outside the head the picture must stay what the source's own keypoints give;
   eyes, lips: Delta = R(x_s; c_s, c_d) with a random target ratio c_d; outside the region the picture must stay, inside
-  the ratio measured on the picture must be the target. The ratio is measured by the frozen motion extractor, whose
-  keypoints are named landmarks (lite), so gradients reach the MLP through the picture.
+  the ratio measured on the picture must be the target. Where keypoints are named landmarks (lite) the frozen motion
+  extractor measures it; where they are not (published) the torch twin of our landmark net. Either way gradients reach
+  the MLP through the picture. Regions are those of the labelled landmarks.
 
 Axis letters: B batch, K keypoints, H W pixels. Coordinates -1..1 of the crop.
 """
@@ -14,18 +15,32 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from vivant.core.errors import ConfigError
-from vivant.methods.live_portrait.config import Config
-from vivant.methods.live_portrait.stage_one import Batch, keypoints, motion_of
+from vivant.methods.live_portrait.algebra import look
+from vivant.methods.live_portrait.config import GAZE_LANDMARKS, Config
+from vivant.methods.live_portrait.reconstruct import (
+    Batch,
+    distances,
+    fit_input,
+    iris_offsets,
+    keypoints,
+    motion_of,
+    rows_of,
+)
 from vivant.nn.geometry import grid_2d
 from vivant.training.augment import AugmentConfig, PairAugment
+from vivant.training.features import LandmarksInPicture
 from vivant.training.stage import Stage
 
 NETS = {"stitching": "retarget_shoulder", "eyes": "retarget_eye", "lips": "retarget_mouth"}
 LARGEST_RATIO = {"eyes": 0.5, "lips": 0.8}
 # (upper, lower, one corner, other corner) mesh landmarks
-EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
-LIPS = ((13, 14, 61, 291),)
+OPENINGS = {"eyes": ((159, 145, 33, 133), (386, 374, 362, 263)), "lips": ((13, 14, 61, 291),)}
+# where the picture may change: lids and irises; lips and chin
+REGIONS = {
+    "eyes": (159, 145, 33, 133, 160, 158, 386, 374, 263, 362, 387, 385, 468, 473),
+    "lips": (61, 291, 13, 14, 0, 17, 81, 311, 178, 402, 152),
+}
+CHIN = (152,)
 
 
 class RetargetingObjective:
@@ -35,29 +50,26 @@ class RetargetingObjective:
 
     def __init__(self, modules: dict[str, nn.Module], config: Config, stage: Stage, device: torch.device) -> None:
         self.modules, self.stage, self.critics = modules, stage, {}
-        self.net = modules["stitching_retargeting_module"][NETS[stage.name]]  # type: ignore[index]
         self.weights = stage.loss_weights
-        self._augment = PairAugment(AugmentConfig(), device)
-        landmarks = config.space.landmarks
-        if not landmarks:
-            raise ConfigError(
-                f"Stage '{stage.name}' measures openings on named keypoints, which the preset does not have: use lite."
-            )
-        self._ratios = {
-            name: [torch.tensor([landmarks.index(p) for p in points], device=device) for points in groups]
-            for name, groups in (("eyes", EYES), ("lips", LIPS))
-        }
-        self._chin = landmarks.index(152)
-        self._region = torch.tensor(config.space.eyes if stage.name == "eyes" else config.space.lips, device=device)
+        self._augment, self._input = PairAugment(AugmentConfig(), device), config.input_size
+        measured, named = OPENINGS.get(stage.name, ()), config.space.landmarks
+        self._rows = [
+            torch.tensor([named.index(p) if named else p for p in points], device=device) for points in measured
+        ]
+        self._seen = LandmarksInPicture(device) if measured and not named else None
+        self._irises = tuple(torch.tensor(pair, device=device) for pair in config.space.gaze_rows)
+        self._iris_labels = tuple(rows_of(pair, device) for pair in GAZE_LANDMARKS)
+        self._region = rows_of(REGIONS.get(stage.name, CHIN), device)
         self._grid = grid_2d(config.output_size, config.output_size, device)
 
     def augment(self, raw: Batch, generator: Generator | None) -> Batch:
         """Augmented pictures, a random target ratio (B, 1), and for stitching the driver of another person."""
-        batch = self._augment(raw, generator)
+        batch = fit_input(self._augment(raw, generator), self._input)
         count, device = batch["source_image"].shape[0], batch["source_image"].device
         batch["target"] = torch.rand(count, 1, device=device, generator=generator)
         if self.stage.name == "stitching":
-            batch["driver_seen"] = batch["driver_seen"].roll(1, 0)
+            for name in ("driver_seen", "driver_landmarks"):
+                batch[name] = batch[name].roll(1, 0)
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
@@ -68,7 +80,7 @@ class RetargetingObjective:
             "size": self.weights["size"] * out["delta"].abs().mean(),
         }
         if self.stage.name != "stitching":
-            reached = self._measure(keypoints(out["own_kp"], motion_of(self.modules, out["image"])))
+            reached = self._measure(out["image"], out["own_kp"], batch)
             terms["condition"] = self.weights["condition"] * (reached - out["target"]).abs().mean()
         return terms, {"image": out["image"].detach()}
 
@@ -79,23 +91,26 @@ class RetargetingObjective:
     def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
         """Rows: source, own reconstruction, result."""
         out = self.forward(batch, modules)
-        return torch.cat([batch["source_image"], out["own"], out["image"]])
+        size = batch["source_image"].shape[-2:]
+        return torch.cat([batch["source_image"], *(F.interpolate(out[key], size=size) for key in ("own", "image"))])
 
     def forward(self, batch: Batch, modules: dict[str, nn.Module]) -> Batch:
         """Keypoint change, picture with it, picture without, the mask that must stay (B, 1, H, W), target ratio."""
         source = motion_of(modules, batch["source_image"])
-        x_s = keypoints(source["kp"], source)
+        x_s = self._with_irises(keypoints(source["kp"], source), batch["source_landmarks"])
         with torch.no_grad():
             features = modules["appearance_feature_extractor"](batch["source_image"])
             own = self._render(modules, features, x_s, x_s)
         if self.stage.name == "stitching":
             return {**self._stitch(batch, modules, source, x_s, features), "own": own}
-        ratio = self._measure(x_s)
+        with torch.no_grad():
+            ratio = self._measure(batch["source_image"], source["kp"], batch)
         target = batch["target"] * LARGEST_RATIO[self.stage.name]
-        delta = self.net(torch.cat([x_s.flatten(1), ratio, target], 1)).float().unflatten(1, (-1, 3))
+        asked = torch.cat([x_s.flatten(1), ratio, target], 1)
+        delta = self._net(modules)(asked).float().unflatten(1, (-1, 3))
         image = self._render(modules, features, x_s, x_s + delta)
         return {
-            "delta": delta, "image": image, "own": own, "keep": self._outside(x_s), "target": target,
+            "delta": delta, "image": image, "own": own, "keep": self._outside(batch), "target": target,
             "own_kp": source["kp"],
         }  # fmt: skip
 
@@ -104,26 +119,44 @@ class RetargetingObjective:
     ) -> Batch:
         """Another person's motion on the source, as absolute driving would put it."""
         x_d = keypoints(source["kp"], motion_of(modules, batch["driver_seen"]))
-        out = self.net(torch.cat([x_s.flatten(1), x_d.flatten(1)], 1)).float()
+        x_d = self._with_irises(x_d, batch["driver_landmarks"])
+        out = self._net(modules)(torch.cat([x_s.flatten(1), x_d.flatten(1)], 1)).float()
         delta = out[:, :-2].unflatten(1, (-1, 3)) + F.pad(out[:, -2:], (0, 1))[:, None]
-        shoulders = (self._grid[..., 1][None] - x_s[:, self._chin, 1, None, None] - 0.12).mul(12).clamp(0, 1)
+        chin = batch["source_landmarks"].index_select(1, self._region)[..., 1:2]
+        shoulders = (self._grid[..., 1] - chin - 0.12).mul(12).clamp(0, 1)
         return {"delta": delta, "image": self._render(modules, features, x_s, x_d + delta), "keep": shoulders[:, None]}
+
+    def _with_irises(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Keypoints (B, K, 3) with irises where the labels have them, as inference sees them (prepare.py)."""
+        if not self._irises:
+            return x
+        return look(x, x, torch.ones_like(x[:, :1, 0]), self._irises, iris_offsets(labels, self._iris_labels))
+
+    def _net(self, modules: dict[str, nn.Module]) -> nn.Module:
+        """The MLP that this stage trains, of ``modules``: the live one, or its running average for the sheet."""
+        return modules["stitching_retargeting_module"].get_submodule(NETS[self.stage.name])
 
     @staticmethod
     def _render(modules: dict[str, nn.Module], features: Tensor, x_s: Tensor, x_d: Tensor) -> Tensor:
         return modules["spade_generator"](modules["warping_module"](features, x_s, x_d)["out"]).float()
 
-    def _measure(self, x: Tensor) -> Tensor:
-        """Opening over width, (B, 2) for eyes and (B, 1) for lips, of keypoints (B, K, 3)."""
-        ratios = []
-        for rows in self._ratios[self.stage.name]:
-            upper, lower, left, right = x.index_select(1, rows)[..., :2].unbind(1)
-            width = (left - right).square().sum(-1).add(1e-8).sqrt()
-            ratios.append((upper - lower).square().sum(-1).add(1e-8).sqrt() / width)
-        return torch.stack(ratios, 1)
+    def _measure(self, image: Tensor, canonical: Tensor, batch: Batch) -> Tensor:
+        """Openings (B, 2) of eyes or (B, 1) of lips in the picture of a source's face."""
+        if self._seen is not None:
+            return ratios(self._seen(image, batch["source_landmarks"]), self._rows)
+        return ratios(keypoints(canonical, motion_of(self.modules, image)), self._rows)
 
-    def _outside(self, x_s: Tensor) -> Tensor:
-        """(B, 1, H, W): 0 near the region's keypoints, 1 elsewhere."""
-        points = x_s.index_select(1, self._region)[..., :2]
+    def _outside(self, batch: Batch) -> Tensor:
+        """(B, 1, H, W): 0 near the region's landmarks, 1 elsewhere."""
+        points = batch["source_landmarks"].index_select(1, self._region)[..., :2]
         distance = (self._grid[None, None] - points[:, :, None, None]).square().sum(-1).amin(1)
         return (1 - torch.exp(-distance / 0.02))[:, None]
+
+
+def ratios(points: Tensor, groups: list[Tensor]) -> Tensor:
+    """Opening over width (B, N) of points (B, P, 2 or 3), for N groups of rows upper, lower, corner, corner."""
+    found = []
+    for rows in groups:
+        upper, lower, left, right = points.index_select(1, rows).unbind(1)
+        found.append(distances(upper, lower) / distances(left, right))
+    return torch.stack(found, 1)

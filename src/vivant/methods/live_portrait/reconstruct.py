@@ -1,0 +1,88 @@
+"""One pass of the nets over a pair of frames, as both stages of training need it, and what labels are compared with.
+
+Axis letters: B batch, K keypoints, P labelled landmarks, N points, H W pixels. Coordinates -1..1 of the crop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vivant.core.facemesh import TRAINING_POINTS
+from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix, transform_keypoints
+
+Batch = dict[str, Tensor]
+Outputs = dict[str, Any]
+"""Tensors by name; under source and driver the motion of that frame."""
+
+
+def motion_of(modules: dict[str, nn.Module], image: Tensor) -> Batch:
+    """M's output decoded: kp, exp (B, K, 3), rotation (B, 3, 3), angles (B, 3) degrees, scale (B, 1), t (B, 3)."""
+    raw = modules["motion_extractor"](image)
+    angles = torch.stack([decode_angles(raw[name].float()) for name in ("pitch", "yaw", "roll")], 1)
+    with torch.autocast(image.device.type, enabled=False):
+        rotation = rotation_matrix(*angles.unbind(1))
+    kp, exp = (raw[name].float().unflatten(1, (-1, 3)) for name in ("kp", "exp"))
+    return {
+        "kp": kp, "exp": exp, "rotation": rotation, "angles": angles,
+        "scale": raw["scale"].float(), "t": raw["t"].float(),
+    }  # fmt: skip
+
+
+def keypoints(canonical: Tensor, motion: Batch) -> Tensor:
+    """x = s (x_c R + delta) + t (paper equation 2) with canonical points of any person, in float32."""
+    with torch.autocast(canonical.device.type, enabled=False):
+        return transform_keypoints(canonical, motion["rotation"], motion["exp"], motion["scale"], motion["t"])
+
+
+def rows_of(points: tuple[int, ...], device: torch.device) -> Tensor:
+    """Rows of the labels that hold these mesh landmarks."""
+    return torch.tensor([TRAINING_POINTS.index(p) for p in points], device=device)
+
+
+def fit_input(batch: Batch, size: int) -> Batch:
+    """Pictures larger than the nets' input are made smaller; the driver's is kept as ``driver_target``, because the
+    decoder may paint finer than the input (paper: 256 in, 512 out)."""
+    if batch["source_image"].shape[-1] <= size:
+        return batch
+    names = ("source_image", "driver_image", "driver_seen")
+    small = {n: F.interpolate(batch[n], (size, size), mode="bilinear", antialias=True) for n in names}
+    return {**batch, **small, "driver_target": batch["driver_image"]}
+
+
+def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple[Tensor, ...] = ()) -> Outputs:
+    """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps.
+
+    ``gaze``: keypoint rows of irises and eye corners whose labelled offsets replace M's, empty to leave M's.
+    """
+    count = batch["source_image"].shape[0]
+    both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
+    source, driver = ({k: v[part] for k, v in both.items()} for part in (slice(None, count), slice(count, None)))
+    x_s, x_d = keypoints(source["kp"], source), keypoints(source["kp"], driver)
+    features = modules["appearance_feature_extractor"](batch["source_image"])
+    shown = [x_s, x_d]
+    if gaze:  # the warp learns with irises where they are, as inference gives them (prepare.with_seen_irises)
+        one = torch.ones_like(x_s[:, :1, 0])  # at unit scale an expression moves a point by itself: look() fits points
+        shown = [look(x, x, one, gaze, batch[f"{name}_irises"]) for x, name in zip(shown, ("source", "driver"))]
+    warped = modules["warping_module"](features, *shown)
+    out: Outputs = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
+    if lite:
+        composed = modules["spade_generator"].compose(warped["out"])  # type: ignore[operator]
+        out |= {**composed, "flow": warped["out"]["flow"]}
+    else:
+        out["image"] = modules["spade_generator"](warped["out"]).float()
+    return {**out, "source": source, "driver": driver}
+
+
+def iris_offsets(points: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
+    """(B, 2, 2): both irises less the middle of their eye's corners, in the picture plane."""
+    iris, left, right = (points.index_select(1, row)[..., :2] for row in rows)
+    return iris - (left + right) / 2
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """(B, N, 2 or 3) twice -> (B, N) distances in the picture plane, differentiable at 0."""
+    return (a[..., :2] - b[..., :2]).square().sum(-1).add(1e-8).sqrt()
