@@ -1,0 +1,194 @@
+"""Both stages' objectives on small pictures: every loss is there, and learns what it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vivant.core.facemesh import TRAINING_POINTS
+from vivant.methods.live_portrait import stage_one
+from vivant.methods.live_portrait.config import PRESETS
+from vivant.methods.live_portrait.model import build_modules
+from vivant.methods.live_portrait.reconstruct import fit_input
+from vivant.methods.live_portrait.stage_one import BaseObjective
+from vivant.methods.live_portrait.stage_two import RetargetingObjective, ratios
+from vivant.methods.live_portrait.train import STAGES, Objective, initialise
+from vivant.training.features import LandmarksInPicture
+from vivant.training.loop import LoopOptions, Trainer
+
+CPU = torch.device("cpu")
+LOSSES_OF_THE_PAPER = {
+    "perceptual", "regions", "adversarial", "feature_matching", "identity", "wing", "prior", "equivariance",
+    "head_pose", "expression",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def face(portrait):
+    """A picture (1, 3, 256, 256) in 0..1, its landmarks (1, P, 3) in -1..1 and all 478 (478, 3) in pixels."""
+    from vivant.controls.crop import crop_face
+    from vivant.perception.faces import FaceFinder
+
+    view = crop_face(portrait, FaceFinder().find(portrait)[0], 1.8, -0.033, 256, True, "mesh")
+    marks = view.landmarks.astype(np.float32)
+    labels = np.hstack([marks[:, :2] / 128 - 1, marks[:, 2:] / 128])[list(TRAINING_POINTS)]
+    image = torch.from_numpy(view.image).permute(2, 0, 1)[None] / 255
+    return image, torch.from_numpy(labels)[None], marks
+
+
+def raw_pair(face, size: int = 256, count: int = 2) -> dict[str, Tensor]:
+    """What FaceClips gives, for a face that stays as it is."""
+    image, marks, _ = face
+    picture = (torch.nn.functional.interpolate(image, size) * 255).to(torch.uint8).expand(count, -1, -1, -1)
+    raw = {"neutral": marks.expand(count, -1, -1), "weight": torch.ones(count, len(TRAINING_POINTS))}
+    raw["still"] = torch.ones(count)
+    for name in ("source", "driver"):
+        raw |= {
+            name: picture, f"{name}_landmarks": marks.expand(count, -1, -1), f"{name}_rotation": torch.zeros(count, 3),
+            f"{name}_scale": torch.full((count,), 1.1), f"{name}_translation": torch.zeros(count, 2),
+        }  # fmt: skip
+    return raw
+
+
+def modules_of(preset: str) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return {name: module.eval() for name, module in build_modules(PRESETS[preset]).items()}
+
+
+class OnePair:
+    """Samples that are one pair over and over."""
+
+    def __init__(self, face, size: int = 256) -> None:
+        self.face, self.size = face, size
+
+    def draw(self, step: int, seed: int, batch: int, mix: dict, rank: int = 0, world: int = 1) -> Tensor:
+        return torch.zeros(batch, 3, dtype=torch.int64)
+
+    def gather(self, index: Tensor) -> dict[str, Tensor]:
+        return raw_pair(self.face, self.size, len(index))
+
+    def describe(self, index: Tensor) -> list[str]:
+        return ["pair"] * len(index)
+
+
+def test_the_paper_stage_names_every_loss_of_the_paper() -> None:
+    assert set(STAGES["paper"].loss_weights) >= LOSSES_OF_THE_PAPER
+    assert all(weight > 0 for weight in STAGES["paper"].loss_weights.values())
+    assert set(STAGES["sharpen"].loss_weights) >= {"adversarial", "feature_matching", "identity"}
+
+
+def test_the_published_nets_train_three_steps_with_all_losses(face, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(stage_one, "PatchCritic", partial(stage_one.PatchCritic, limit=16))  # full width takes minutes
+    modules = modules_of("tiny-published")
+    before = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in modules.items()}
+    stage = replace(STAGES["paper"], steps=3, batch=1, warmup=0, critics_from=0.3, sample_every=3)
+    trainer = Trainer(
+        modules, PRESETS["tiny-published"], stage, Objective, OnePair(face), tmp_path, CPU, LoopOptions(log_every=1)
+    )
+    assert trainer.run().step == 3
+    names = set(trainer.step.names)
+    assert names >= LOSSES_OF_THE_PAPER | {"critic_whole", "critic_face", "critic_lips", "critic_grad_norm"}
+    for name in stage.trains:
+        moved = [k for k, v in modules[name].named_parameters() if not torch.equal(v, before[name][k])]
+        assert moved, name
+    assert (tmp_path / "sheets" / "00000003.jpg").exists()
+
+
+def test_pictures_larger_than_the_input_are_the_target(face) -> None:
+    objective = BaseObjective(modules_of("tiny-published"), PRESETS["tiny-published"], STAGES["paper"], CPU)
+    batch = objective.augment(raw_pair(face, 512, 1), torch.Generator().manual_seed(0))
+    assert batch["source_image"].shape[-1] == batch["driver_seen"].shape[-1] == 256
+    made = {"image": torch.zeros(1, 3, 512, 512)}
+    assert objective._target(batch, made) is batch["driver_target"] and batch["driver_target"].shape[-1] == 512
+    small = fit_input({"source_image": torch.zeros(1, 3, 256, 256)}, 256)
+    assert "driver_target" not in small
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tiny-published"])
+@pytest.mark.parametrize("name", ["stitching", "eyes", "lips"])
+def test_stage_two_moves_only_its_net_in_both_motion_spaces(face, name: str, preset: str) -> None:
+    modules = modules_of(preset)
+    for module in modules.values():
+        module.requires_grad_(False)
+    objective = Objective(modules, PRESETS[preset], STAGES[name], CPU)
+    assert isinstance(objective, RetargetingObjective)
+    nets = dict(modules["stitching_retargeting_module"].named_children())
+    mine = objective._net(modules)
+    with torch.no_grad():
+        mine.mlp[-1].bias.fill_(0.01)  # at zero the picture stays, and the first term has no slope
+    mine.requires_grad_(True)
+    batch = objective.augment(raw_pair(face), torch.Generator().manual_seed(1))
+    terms, _ = objective.losses(batch, False)
+    assert set(terms) == set(STAGES[name].loss_weights)
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in mine.mlp[-1].parameters())
+    others = [p for net in nets.values() if net is not mine for p in net.parameters()]
+    assert all(p.grad is None for p in others)
+    assert objective.sheet(batch, modules).shape == (6, 3, 256, 256)
+
+
+def test_an_untrained_stitching_net_leaves_the_keypoints(face) -> None:
+    modules = modules_of("tiny")
+    objective = RetargetingObjective(modules, PRESETS["tiny"], STAGES["stitching"], CPU)
+    batch = objective.augment(raw_pair(face), torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        out = objective.forward(batch, modules)
+    assert out["delta"].abs().max() == 0
+    chin = batch["source_landmarks"][:, TRAINING_POINTS.index(152), 1]
+    rows = torch.linspace(-1, 1, 256)
+    for keep, height in zip(out["keep"][:, 0, :, 0], chin):
+        assert (keep[rows < height] == 0).all()  # the face may change, what lies under the chin may not
+        assert (keep[rows > height + 0.25] == 1).all()
+
+
+def test_the_region_that_may_change_lies_at_the_labels(face) -> None:
+    modules = modules_of("tiny")
+    for name, inside, outside in (("eyes", 159, 17), ("lips", 13, 159)):
+        objective = RetargetingObjective(modules, PRESETS["tiny"], STAGES[name], CPU)
+        batch = {"source_landmarks": face[1]}
+        keep = objective._outside(batch)
+
+        def at(point: int, keep: Tensor = keep) -> float:
+            x, y = ((face[1][0, TRAINING_POINTS.index(point), :2] + 1) * 128).long().tolist()
+            return float(keep[0, 0, y, x])
+
+        assert at(inside) < 0.05 and at(outside) > 0.9
+
+
+def test_the_landmark_twin_sees_what_the_tracker_sees_and_lets_gradients_through(face) -> None:
+    image, labels, marks = face
+    net = LandmarksInPicture(CPU)
+    picture = image.clone().requires_grad_(True)
+    found = net(picture, labels)
+    expected = torch.from_numpy(marks[:, :2] / 128 - 1)
+    assert found.shape == (1, 478, 2) and (found[0] - expected).norm(dim=1).mean() * 128 < 1.0  # pixels of 256
+    lips = [torch.tensor([13, 14, 61, 291])]
+    ratios(found, lips).sum().backward()
+    assert picture.grad is not None and picture.grad.abs().sum() > 0
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        assert torch.equal(net(image, labels), found.detach())
+
+
+def test_ratios_are_opening_over_width() -> None:
+    points = torch.tensor([[[0.0, 0.1, 5.0], [0.0, -0.1, -5.0], [-0.4, 0.0, 0.0], [0.4, 0.0, 0.0]]])
+    assert torch.allclose(ratios(points, [torch.arange(4)]), torch.tensor([[0.25]]), atol=1e-3)
+
+
+def test_a_fresh_start_knows_imagenet_and_the_mean_face() -> None:
+    from vivant.training.features import imagenet_trunk
+
+    config = PRESETS["tiny"]
+    modules = modules_of("tiny")
+    shape = torch.randn(config.space.keypoints, 3)
+    with torch.no_grad():
+        initialise(modules, config, shape)
+    extractor = modules["motion_extractor"]
+    assert torch.equal(extractor.mean_shape, shape)
+    trunk = imagenet_trunk(config.backbone_blocks).state_dict()
+    assert all(torch.equal(value, trunk[key]) for key, value in extractor.trunk.state_dict().items())
+    initialise(modules_of("tiny-published"), PRESETS["tiny-published"], None)
