@@ -251,3 +251,18 @@ def test_a_misspelled_slider_names_the_nearest(refused, tmp_path, portrait_path)
 def test_a_missing_camera(refused, tmp_path, portrait_path):
     text = refused("stream", "-s", portrait_path, "-d", "97", "-o", tmp_path / "o.mp4", "--preset", "tiny")
     assert "no camera 97" in text
+
+
+@pytest.mark.parametrize("command", [("demo",), ("stream", "-s", "face.png", "-d", "talk.mp4")])
+def test_no_or_negative_numbers_of_frames(refused, tmp_path, command):
+    assert "--frames is -3" in refused(*command, "--frames", "-3", "-o", tmp_path / "o.mp4")
+
+
+def test_a_stream_never_replaces_its_driver(refused, tmp_path, portrait_path, driver_path):
+    driver = tmp_path / "talk.mp4"
+    driver.write_bytes(driver_path.read_bytes())
+    assert "also an input" in refused("stream", "-s", portrait_path, "-d", driver, "-o", driver, "--preset", "tiny")
+
+
+def test_an_empty_path(refused, tmp_path, portrait_path):
+    assert "path of the driver" in refused("animate", "-s", portrait_path, "-d", "", "-o", tmp_path / "o.mp4", *TINY)

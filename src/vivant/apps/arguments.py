@@ -63,6 +63,19 @@ def _add_number(group: Any, flag: str, dest: str, kind: type, text: str) -> None
     group.add_argument(flag, dest=dest, default=argparse.SUPPRESS, type=number(kind, flag), metavar="N", help=text)
 
 
+def positive(flag: str) -> Callable[[str], float]:
+    """A reader of whole numbers from 1 on."""
+    read = number(int, flag)
+
+    def read_positive(text: str) -> float:
+        value = read(text)
+        if value < 1:
+            raise ConfigError(f"The option {flag} is {value}: give 1 or more.")
+        return value
+
+    return read_positive
+
+
 def number(kind: type, flag: str) -> Callable[[str], float]:
     """A reader of numbers for argparse whose error names the option in one sentence."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vivant.apps.arguments import number
+from vivant.apps.arguments import positive
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="out/demo.mp4", metavar="FILE", help="default out/demo.mp4")
     parser.add_argument("--preset", metavar="NAME", help="weights preset (default: the bundled ones)")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
-    parser.add_argument("--frames", type=number(int, "--frames"), metavar="N", help="only the first N frames")
+    parser.add_argument("--frames", type=positive("--frames"), metavar="N", help="only the first N frames")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

@@ -21,7 +21,7 @@ from vivant.apps.arguments import (
     add_method_arguments,
     collect,
     loading,
-    number,
+    positive,
 )
 from vivant.core.errors import ConfigError
 from vivant.core.registry import get_method
@@ -38,7 +38,7 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
     )  # fmt: skip
     parser.add_argument("--face", default="largest", metavar="WHICH", help="largest, all, or an index")
     parser.add_argument("--crop-only", action="store_true", help="only the generated square, not the picture")
-    parser.add_argument("--frames", type=number(int, "--frames"), metavar="N", help="stop after N frames")
+    parser.add_argument("--frames", type=positive("--frames"), metavar="N", help="stop after N frames")
     add_aliases(parser, "source", "driving", "output", "crop_only")
     add_loading_arguments(parser, spec)
     add_method_arguments(parser, spec)
@@ -46,11 +46,14 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
 
 def run(args: argparse.Namespace) -> int:
     """Stream until the driver ends, N frames are made or Ctrl-C is pressed."""
+    from vivant.pipelines.inputs import check_output
     from vivant.pipelines.load import load
 
     source = require_source(args)
     if args.driving is None:
         raise ConfigError("Nothing drives the portrait: give a video or a camera's number with -d.")
+    if not _is_folder(args.output) and args.output != "-":
+        check_output(args.output, inputs=(source, args.driving))
     pipe = load(**loading(args))
     frames = pipe.stream(
         source,
@@ -74,10 +77,14 @@ def _driver(text: str) -> Any:
 def _deliver(frames: Iterator[np.ndarray], where: str, driving: str) -> None:
     if where == "-":
         _to_pipe(frames, sys.stdout.buffer)
-    elif where.endswith("/") or Path(where).is_dir():
+    elif _is_folder(where):
         _to_folder(frames, Path(where))
     else:
         _to_video(frames, Path(where), driving)
+
+
+def _is_folder(where: str) -> bool:
+    return where.endswith("/") or Path(where).is_dir()
 
 
 def _to_pipe(frames: Iterator[np.ndarray], pipe: BinaryIO) -> None:
@@ -101,11 +108,11 @@ def _to_folder(frames: Iterator[np.ndarray], folder: Path) -> None:
 def _to_video(frames: Iterator[np.ndarray], target: Path, driving: str) -> None:
     from vivant.media.video import open_clip
     from vivant.media.writer import VideoWriter
-    from vivant.pipelines.inputs import DEFAULT_FPS, check_output
+    from vivant.pipelines.inputs import DEFAULT_FPS
 
     camera = driving.isdecimal() and not Path(driving).exists()
     fps = DEFAULT_FPS if camera else open_clip(driving).fps
-    with VideoWriter(check_output(target), fps) as writer:
+    with VideoWriter(target, fps) as writer:
         for frame in frames:
             writer.write(frame)
     print(target)

@@ -14,6 +14,7 @@ DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks 
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
 SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
 LEAST_PRESENCE = 0.9  # asked of faces that only a low threshold or a turned picture brought up
+CLEAR = 0.998  # asked of small faces beside a large one: hair and ears seen through a tile stay below
 MIN_TILE = 96  # pixels; narrow pictures are not cut into countless tiny tiles
 MIN_SIDE = 8  # pixels; nothing smaller can hold a face
 
@@ -65,7 +66,7 @@ class FaceFinder:
 
         A tile may cut a large face, so what it shows of ``known`` never replaces them.
         """
-        others = self._confirm(image, found, scale, least=LEAST_PRESENCE)
+        others = self._confirm(image, found, scale, least=CLEAR)
         fresh = [face for face in others if not is_known(face, known)]
         return sorted([*known, *fresh], key=lambda face: -face.size)
 

@@ -50,7 +50,8 @@ def choose_faces(
     choice = parse_choice(choice)
     if not faces:
         raise FaceError(
-            f"No face was found in {name} ({size[1]}x{size[0]} px): use a picture with a visible, upright face."
+            f"No face was found in {name} ({size[1]}x{size[0]} px): "
+            "use a picture with a visible, upright face that is no profile."
         )
     if choice == "all":
         return list(faces), []

@@ -42,6 +42,8 @@ def as_clip(value: Media, role: str) -> Clip:
         return _array_clip(value, role)
     if not is_path(value):
         raise MediaError(f"The {role} is a {type(value).__name__}: give a path, an array or a Clip.")
+    if not os.fspath(value):
+        raise MediaError(f"The path of the {role} is empty: give a file or a folder.")
     path = Path(value)
     if not path.exists():
         raise MediaError(f"The {role} {path} does not exist: check the path.")
