@@ -2,7 +2,8 @@
 
     python tools/prepare_lite_data.py DATA OUT [--grid-clips 120]
 
-DATA holds `stills/`, `grid/{s1,others}/`, `rig/{random,replay}/`; OUT becomes a data set (manifest.jsonl, clips, labels).
+DATA holds `stills/`, `grid/{s1,others}/`, `rig/{random,replay}/`; OUT becomes a data set: manifest.jsonl, clips,
+stills, labels.
 Held out of training ("test"): stills whose number is 7 modulo 20 and every rig clip made from them; GRID speakers
 named in TEST_SPEAKERS and every rig clip that replays them.
 """
@@ -21,7 +22,8 @@ from tqdm import tqdm
 from vivant.core.errors import VivantError
 from vivant.core.face import Face
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.data.ingest import Row, Square, full_track, label, mean_face, square_around, write_manifest
+from vivant.data.ingest import CROP_SIZE, Square, full_track, label, mean_face, square_around
+from vivant.data.manifest import Row, write_manifest
 from vivant.media.image import read_image, write_image
 from vivant.media.video import open_clip
 from vivant.media.writer import VideoWriter
@@ -38,15 +40,15 @@ def held_out(still: str) -> bool:
     return int(re.sub(r"\D", "", still)) % 20 == 7
 
 
-def crops(path: Path, stride: int, whole: bool) -> tuple[list[np.ndarray], np.ndarray, str]:
-    """256x256 frames of a clip, their landmarks in -1..1, and the frame rate. `whole`: the clip is a crop already."""
+def crops(path: Path, stride: int, whole: bool) -> tuple[list[np.ndarray], np.ndarray]:
+    """256x256 frames of a clip and their landmarks in -1..1. `whole`: the clip is a crop already."""
     clip = open_clip(path)
     frames = [f for i, f in enumerate(clip.frames) if i % stride == 0]
     landmarks = full_track(follow(frames))
     height, width = clip.size
     square = Square(0, 0, width) if whole else square_around(landmarks, height, width)
     cut = frames if whole else [square.cut(f) for f in frames]
-    return cut, square.normalise(landmarks), str(clip.fps / stride)
+    return cut, square.normalise(landmarks)
 
 
 def one_clip(path: Path, out: Path, template: np.ndarray, keep: np.ndarray, group: str, stride: int) -> Row | str:
@@ -54,10 +56,10 @@ def one_clip(path: Path, out: Path, template: np.ndarray, keep: np.ndarray, grou
     rig = group in ("rig", "replay")
     name = f"{group}_{path.stem}"
     target, labels_file = out / "clips" / f"{name}.mp4", out / "clips" / f"{name}.npz"
-    fps = str(open_clip(path).fps / stride)
+    fps = float(open_clip(path).fps / stride)
     if not labels_file.exists():  # the labels are written last, so an interrupted run goes on where it was
         try:
-            frames, landmarks, fps = crops(path, stride, whole=rig)
+            frames, landmarks = crops(path, stride, whole=rig)
             exact = None
             if rig:
                 known = np.load(path.with_suffix(".npz"))["landmarks_px"].astype(np.float64)[: len(frames)]
@@ -82,7 +84,8 @@ def one_clip(path: Path, out: Path, template: np.ndarray, keep: np.ndarray, grou
         licence, credit = "MIT AND CC-BY-4.0", f"{MIT[1]}; {GRID[1]}"
     return Row(
         id=name, person=person, split="test" if test else "train", kind="clip", group=group, source=path.name,
-        licence=licence, credit=credit, frames=count, fps=fps, labels=f"clips/{name}.npz", video=f"clips/{name}.mp4",
+        licence=licence, credit=credit, frames=count, fps=fps, size=CROP_SIZE,
+        labels=f"clips/{name}.npz", video=f"clips/{name}.mp4",
     )  # fmt: skip
 
 
@@ -111,8 +114,8 @@ def stills(folder: Path, out: Path, keep: np.ndarray, pool: ProcessPoolExecutor)
         rows.append(
             Row(
                 id=path.stem, person=path.stem, split="test" if held_out(path.stem) else "train", kind="still",
-                group="still", source=path.name, licence=MIT[0], credit=MIT[1], frames=1, fps="25",
-                labels=f"stills/{path.stem}.npz", image=f"stills/{path.stem}.jpg",
+                group="still", source=path.name, licence=MIT[0], credit=MIT[1], frames=1, fps=25.0,
+                size=CROP_SIZE, labels=f"stills/{path.stem}.npz", image=f"stills/{path.stem}.jpg",
             )
         )  # fmt: skip
     return rows, template
@@ -147,7 +150,7 @@ def main() -> None:
                     print(done)
                 else:
                     rows.append(done)
-    write_manifest(args.out, rows)
+    write_manifest(args.out, sorted(rows, key=lambda row: row.id))  # the same data gives the same file
     print(f"{len(rows)} rows in {args.out}")
 
 

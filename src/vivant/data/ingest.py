@@ -1,6 +1,6 @@
 """Face clips and stills become training rows: a fixed square crop, landmarks, head pose, the person's neutral shape.
 
-One row of a data set is a video (or still) of 256x256 and an ``.npz`` of labels beside it:
+One row of a data set (:class:`vivant.data.manifest.Row`) is a video or still of 256x256 and an ``.npz`` of labels:
   points (P,) int: which of the 478 mesh landmarks are kept; landmarks (F, P, 3) float16 in -1..1 of the crop (x right,
   y down, z in the same unit, 0 at the head's centre); rotation (F, 3) radians pitch, yaw, roll; scale (F,) and
   translation (F, 2) of the head, scale 1 means a face as high as the crop's half side; neutral (P, 3): the person's
@@ -10,10 +10,8 @@ Pose convention: x = scale (neutral R + expression) + translation with R = trans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -29,40 +27,8 @@ RIGID = np.array(
      1, 9, 8, 151, 108, 337, 33, 133, 362, 263, 50, 280, 117, 346, 118, 347, 205, 425, 129, 358, 98, 327]
 )  # fmt: skip
 IRISES = tuple(range(468, 478))
-LOWER_LIP = {
-    14: 1.0,
-    178: 1.0,
-    402: 1.0,
-    87: 1.0,
-    317: 1.0,
-    88: 0.9,
-    318: 0.9,
-    17: 0.7,
-    84: 0.7,
-    314: 0.7,
-    152: 0.4,
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of ``manifest.jsonl``."""
-
-    id: str
-    person: str
-    split: str
-    kind: str
-    group: str
-    source: str
-    licence: str
-    credit: str
-    frames: int
-    fps: str
-    labels: str
-    video: str | None = None
-    image: str | None = None
-    size: int = CROP_SIZE
-    extra: dict[str, str] = field(default_factory=dict)
+# how much of a gap between the lips is taken out of each point below it
+LOWER_LIP = {14: 1.0, 178: 1.0, 402: 1.0, 87: 1.0, 317: 1.0, 88: 0.9, 318: 0.9, 17: 0.7, 84: 0.7, 314: 0.7, 152: 0.4}
 
 
 @dataclass(frozen=True)
@@ -81,9 +47,7 @@ class Square:
         if k < 0.5:  # warpAffine does not average: shrink first
             frame = cv2.resize(frame, None, fx=2 * k, fy=2 * k, interpolation=cv2.INTER_AREA)
             matrix = np.array([[0.5, 0, -self.left * k - 0.25], [0, 0.5, -self.top * k - 0.25]])
-        return cv2.warpAffine(
-            frame, matrix, (CROP_SIZE, CROP_SIZE), flags=inter, borderMode=cv2.BORDER_REPLICATE
-        )
+        return cv2.warpAffine(frame, matrix, (CROP_SIZE, CROP_SIZE), flags=inter, borderMode=cv2.BORDER_REPLICATE)
 
     def normalise(self, landmarks: np.ndarray) -> np.ndarray:
         """Pixels of the frame (..., 3) -> -1..1 of the crop."""
@@ -94,7 +58,7 @@ class Square:
 
 
 def square_around(landmarks: np.ndarray, height: int, width: int) -> Square:
-    """The crop two face heights wide around (N, 478, 3) landmarks' median box, kept inside the picture where it fits."""
+    """The crop two face heights wide around (N, 478, 3) landmarks' median box, inside the picture where it fits."""
     p = np.median(landmarks[..., :2], axis=0)
     low, high = p.min(0), p.max(0)
     face = float((high - low).max())
@@ -118,9 +82,7 @@ def rigid_fit(template: np.ndarray, points: np.ndarray) -> tuple[float, np.ndarr
 def euler(rotation: np.ndarray) -> np.ndarray:
     """R = transpose(Rz Ry Rx) -> pitch, yaw, roll in radians."""
     q = rotation.T
-    return np.array(
-        [np.arctan2(q[2, 1], q[2, 2]), np.arcsin(np.clip(-q[2, 0], -1, 1)), np.arctan2(q[1, 0], q[0, 0])]
-    )
+    return np.array([np.arctan2(q[2, 1], q[2, 2]), np.arcsin(np.clip(-q[2, 0], -1, 1)), np.arctan2(q[1, 0], q[0, 0])])
 
 
 def mean_face(shapes: np.ndarray, rounds: int = 4) -> np.ndarray:
@@ -197,9 +159,3 @@ def full_track(faces: Iterable[Face | None]) -> np.ndarray:
     if not tracked:
         raise FaceError("The clip has no frames.")
     return np.stack(tracked)
-
-
-def write_manifest(folder: Path, rows: Iterable[Row]) -> None:
-    """One JSON object a line, sorted by id so that the same data gives the same file."""
-    lines = [json.dumps(asdict(row), ensure_ascii=False) for row in sorted(rows, key=lambda r: r.id)]
-    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

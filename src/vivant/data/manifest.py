@@ -58,17 +58,11 @@ def parse_row(values: dict[str, Any], where: str) -> Row:
         row = Row(**{k: v for k, v in values.items() if k in names and v is not None})
         row = replace(row, fps=float(Fraction(row.fps)))
     except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise ConfigError(
-            f"{where} is not a row of a manifest ({error}): write the manifest again."
-        ) from error
+        raise ConfigError(f"{where} is not a row of a manifest ({error}): write the manifest again.") from error
     if row.split not in SPLITS or row.kind not in KINDS:
-        raise ConfigError(
-            f"{where}: split '{row.split}' or kind '{row.kind}' is not one of {SPLITS}, {KINDS}."
-        )
+        raise ConfigError(f"{where}: split '{row.split}' or kind '{row.kind}' is not one of {SPLITS}, {KINDS}.")
     if not row.media or row.frames < 1 or row.size < 8:
-        raise ConfigError(
-            f"{where}: the row needs a video or image, at least one frame and a size of 8 or more."
-        )
+        raise ConfigError(f"{where}: the row needs a video or image, at least one frame and a size of 8 or more.")
     return row
 
 

@@ -64,7 +64,8 @@ class PairAugment:
         shift = uniform(-c.shift, c.shift, 2) - centre
         grid = self._grid(turn, zoom, shift, flip, raw["source"].shape)
         tint = self._tint(uniform, c.colour)
-        out: Batch = {"weight": raw["weight"], "still": raw["still"]}
+        mirrored = raw["weight"].index_select(1, self.mirror)
+        out: Batch = {"weight": torch.where(flip[:, None] < 0, mirrored, raw["weight"]), "still": raw["still"]}
         out["neutral"] = self._flip_points(raw["neutral"], flip)
         for name in ("source", "driver"):
             image = raw[name].float() * (1 / 255)
