@@ -133,6 +133,7 @@ def test_source_video_with_gaps_shows_its_own_frames_there(pipe, driver_frames):
     result = pipe.animate(source, driver_frames[3])
     frames = list(result.frames)
     assert len(frames) == 3 and (frames[1] == GREY).all() and (frames[0] != source[0]).any()
+    assert any("No face in" in text and "stay as they are" in text for text in result.warnings)
 
 
 def test_another_frame_rate_keeps_the_length(pipe, portrait, driver_frames):

@@ -15,7 +15,7 @@ from vivant.core.errors import FaceError, MediaError
 from vivant.core.face import Face, FaceCrop
 from vivant.pipelines.choose import FaceChoice, check_face, choose_faces, parse_choice
 from vivant.pipelines.crops import VideoCrops, crop_of
-from vivant.pipelines.progress import bar
+from vivant.pipelines.progress import bar, spans
 
 CropStream = Iterator[np.ndarray | None]
 
@@ -130,8 +130,17 @@ def video_portrait(
     warnings: list[str] = []
     kept = _usable(list(firsts.values()), name, clip.size, warnings)
     chosen = [track for track in seen if any(firsts[id(track)] is found for found in kept)]
+    warnings += _unseen(chosen, count, name)
     crops = [VideoCrops(clip, track, config.source_crop, crop_side(config)) for track in chosen]
     return Portrait(clip, crops, count, warnings)
+
+
+def _unseen(tracks: list[list[Face | None]], count: int, name: str) -> list[str]:
+    """A warning that names the frames in which none of the moved faces is seen."""
+    empty = [index for index, faces in enumerate(zip(*tracks)) if all(face is None for face in faces)]
+    if not empty:
+        return []
+    return [f"No face in {len(empty)} of {count} frames of {name}, they stay as they are: frames {spans(empty)}."]
 
 
 def _tracks(frames: Iterable[np.ndarray], face: FaceChoice) -> list[list[Face | None]]:
