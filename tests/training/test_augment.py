@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vivant.core.errors import ConfigError
 from vivant.core.facemesh import TRAINING_MIRROR, TRAINING_POINTS
 from vivant.data.still_motion import rotation_matrices
 from vivant.training.augment import AugmentConfig, PairAugment
@@ -122,3 +123,10 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another() -> None:
     assert all(torch.equal(one[k], two[k]) for k in one)
     assert not torch.equal(one["source_landmarks"], other["source_landmarks"])
     assert np.isfinite(one["source_image"].numpy()).all()
+
+
+def test_labels_of_other_landmarks_are_refused() -> None:
+    raw = raw_batch(32)
+    raw["neutral"] = torch.zeros(PAIRS, 478, 3)
+    with pytest.raises(ConfigError, match="keep 478 landmarks"):
+        PairAugment(PLAIN, CPU)(raw, None)

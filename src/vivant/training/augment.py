@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from vivant.core.errors import ConfigError
 from vivant.core.facemesh import TRAINING_MIRROR
 
 Batch = dict[str, Tensor]
@@ -46,7 +47,16 @@ class PairAugment:
     def __call__(self, raw: Batch, generator: Generator | None) -> Batch:
         """Keys out, each with prefix ``source_`` and ``driver_``: image (B, 3, H, W) 0..1, landmarks (B, P, 3),
         rotation (B, 3) radians, scale (B,), translation (B, 2); and neutral (B, P, 3), weight (B, P), still (B,),
-        ``driver_seen`` (B, 3, H, W), the recoloured copy for the motion extractor."""
+        ``driver_seen`` (B, 3, H, W), the recoloured copy for the motion extractor.
+
+        Raises:
+            ConfigError: the labels keep other landmarks than ``TRAINING_POINTS``.
+        """
+        if raw["neutral"].shape[1] != len(TRAINING_MIRROR):
+            raise ConfigError(
+                f"The labels keep {raw['neutral'].shape[1]} landmarks, and training needs the {len(TRAINING_MIRROR)} of "
+                "vivant.core.facemesh.TRAINING_POINTS: label the data with these."
+            )
         n, device = raw["source"].shape[0], raw["source"].device
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
