@@ -202,6 +202,7 @@ def test_forty_megapixels(pipe, portrait, driver_frames, tmp_path):
     result = pipe.animate(photo, driver_frames[1])
     assert result.size == (6400, 6400) and any("6400x6400" in text for text in result.warnings)
     assert next(iter(result.frames)).shape == (6400, 6400, 3)
+    assert not pipe.animate(photo, driver_frames[1], crop_only=True).warnings
 
 
 def test_reading_a_long_driver_does_not_fill_the_heap(pipe, driver_frames):

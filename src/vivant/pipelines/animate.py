@@ -171,7 +171,6 @@ def run(pipe: Pipeline, request: Request) -> Animation:
     portrait = _portrait(pipe, request, clip, driver, fps)
     motion, held = read_motion(pipe.generator, pipe.config, driver, request.driving_face, fps, request.progress)
     count = _count(portrait, len(motion))
-    warnings = portrait.warnings + held + _size_warning(clip.size)
     sound = (driver.clip.audio if driver.clip else None) or clip.audio
     view = _View(pipe, request, portrait, driver, motion, fps, count)
     return Animation(
@@ -181,7 +180,7 @@ def run(pipe: Pipeline, request: Request) -> Animation:
         count=count,
         audio=sound if count > 1 else None,
         missing=tuple(motion.missing),
-        warnings=warnings,
+        warnings=portrait.warnings + held + _size_warning(view.size),
         request=describe(pipe, request),
         motion=motion,
         seconds=time.perf_counter() - begin,
