@@ -18,6 +18,7 @@ import numpy as np
 from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.pipelines.ahead import ahead
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.drivers import Driver, open_driver, read_motion
 from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
@@ -236,7 +237,7 @@ class _View:
     def frames(self) -> Iterator[np.ndarray]:
         """Result frames (H, W, 3) uint8 RGB."""
         generate = partial(self.pipe.generator.animate, **self.request.generation())
-        streams = [iter(generate(crop, self.motion, self.request.options)) for crop in self.portrait.crops]
+        streams = [ahead(generate(crop, self.motion, self.request.options)) for crop in self.portrait.crops]
         crop_only = self.request.crop_only
         frames = self.portrait.cropped(streams) if crop_only else self.portrait.pasted(streams)
         if self.request.side_by_side:

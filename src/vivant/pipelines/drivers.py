@@ -12,6 +12,7 @@ import numpy as np
 from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError, MediaError
 from vivant.core.spec import MethodSpec
+from vivant.pipelines.ahead import ahead
 from vivant.pipelines.crops import DriverCrops
 from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, is_path, name_of
 from vivant.pipelines.memory import returning_memory
@@ -82,7 +83,7 @@ def read_motion(
     frames = bar(clip.frames, clip.count, "read driver", progress)
     crops = DriverCrops(frames, float(fps), config.driving_crop, config.input_size, face, driver.name)
     with returning_memory():
-        motion = generator.motion(crops, fps)
+        motion = generator.motion(ahead(crops, 16), fps)
     if not crops.missing:
         return motion, []
     return motion, [

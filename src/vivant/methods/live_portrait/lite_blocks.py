@@ -16,6 +16,7 @@ def conv(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.Sequenti
 
 
 def zero_bias(layer: nn.Conv2d | nn.Linear) -> None:
+    """Start a layer's bias at zero."""
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
 
