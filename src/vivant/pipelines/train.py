@@ -202,6 +202,7 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": device}
+        extra["processes"] = str(parallel.world())
         write_resolved(self.out / "recipe.yaml", self.recipe, self.stages, extra)
 
     def _save(self, modules: dict[str, nn.Module], path: Path, stage: Stage, outcome: Outcome | None) -> None:

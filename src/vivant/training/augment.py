@@ -54,8 +54,8 @@ class PairAugment:
         """
         if raw["neutral"].shape[1] != len(TRAINING_MIRROR):
             raise ConfigError(
-                f"The labels keep {raw['neutral'].shape[1]} landmarks, and training needs the {len(TRAINING_MIRROR)} of "
-                "vivant.core.facemesh.TRAINING_POINTS: label the data with these."
+                f"The labels keep {raw['neutral'].shape[1]} landmarks, and training needs the {len(TRAINING_MIRROR)} "
+                "of vivant.core.facemesh.TRAINING_POINTS: label the data with these."
             )
         n, device = raw["source"].shape[0], raw["source"].device
 
