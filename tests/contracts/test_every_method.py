@@ -1,5 +1,6 @@
 """What every method in the registry promises, with its preset ``tiny``."""
 
+import shutil
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
 
@@ -12,6 +13,8 @@ from vivant.controls.crop import crop_face
 from vivant.core.registry import all_methods
 from vivant.core.spec import MethodSpec
 from vivant.perception.faces import FaceFinder
+from vivant.training.checkpoint import flat_state
+from vivant.training.loop import Trainer
 
 METHODS = all_methods()
 TRAINABLE = [name for name, spec in METHODS.items() if spec.capabilities.trainable]
@@ -44,8 +47,10 @@ def crops(config, faces):
     return crop(source, *first), [crop(driving, *other) for other in others]
 
 
-def generate(spec, faces, seed=0):
+def generate(spec, faces, seed=0, inference_form=False):
     modules, config = loaded(spec, seed)
+    if inference_form:
+        modules = spec.part("model").optimize_for_inference(modules)
     source, drivers = crops(config, faces)
     generator = spec.part("generate").Generator(modules, config)
     motion = generator.motion(drivers, Fraction(25))
@@ -82,6 +87,12 @@ def test_three_frames_the_same_for_the_same_seed(name, faces):
     assert first.shape == (3, side, side, 3) and first.dtype == np.uint8
     assert (first == generate(spec, faces, seed=7)).all()
     assert (first != generate(spec, faces, seed=8)).any()
+
+
+@pytest.mark.parametrize("name", DRIVEN)
+def test_the_inference_form_gives_the_same_frames_to_rounding(name, faces):
+    plain, fast = (generate(METHODS[name], faces, 7, form).astype(int) for form in (False, True))
+    assert np.abs(plain - fast).max() <= 1 and (plain != fast).mean() < 0.01
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -149,3 +160,24 @@ def test_loss_falls_in_twenty_steps(name, faces):
         history.append(float(loss.detach()))
     assert np.isfinite(history).all()
     assert np.mean(history[-3:]) < 0.9 * history[0], [round(v, 2) for v in history]
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_a_resumed_run_equals_one_that_was_not_stopped(name, faces, tmp_path):
+    spec = METHODS[name]
+    train, clips = spec.part("train"), training_clips(faces)
+    stage = next(iter(train.STAGES.values()))
+    short = {"steps": 2, "batch": 2, "mix": dict.fromkeys(stage.mix, 0), "sample_every": 0, "checkpoint_every": 1}
+
+    def run(out, resume=False):
+        modules, config = loaded(spec, seed=resume)  # a resumed run takes nothing from its start
+        trainer = Trainer(modules, config, stage.changed(short), train.Objective, clips, out)
+        assert trainer.run(resume).step == 2
+        return {**flat_state(trainer.modules), **trainer.step.optimizer.state()}
+
+    whole = run(tmp_path / "whole")
+    first = tmp_path / "parts" / "checkpoints" / "step_00000001"
+    shutil.copytree(tmp_path / "whole" / "checkpoints" / first.name, first)
+    (first.parent / "latest").write_text(first.name)
+    parts = run(tmp_path / "parts", resume=True)
+    assert set(whole) == set(parts) and all(torch.equal(whole[key], parts[key]) for key in whole)
