@@ -53,7 +53,8 @@ def test_lite_gaze_moves_both_irises_and_lids_follow_only_up_and_down() -> None:
 
 def test_lite_wink_closes_one_eye() -> None:
     moved = lite(wink=39)
-    assert 0.035 < moved[159][1] - moved[145][1] < 0.06  # an open eye is about 0.045 high
+    # an open eye is about 0.045 high; the lids aim past each other, because the warp keeps an iris it still sees
+    assert 0.07 < moved[159][1] - moved[145][1] < 0.12
     assert not {386, 385, 387, 374, 473} & set(moved)
 
 

@@ -71,9 +71,11 @@ _UPPER_LIDS = _LEFT_LIDS[0] + _RIGHT_LIDS[0]
 _LOWER_LIDS = (_LEFT_LIDS[1], _RIGHT_LIDS[1])
 
 LITE_EDITS: dict[str, Wish] = {
-    "gaze_x": _both(*_each(_IRISES, 0, 0.001)),
-    "gaze_y": _both(
-        *_each(_IRISES, 1, -0.0004), *_each(_UPPER_LIDS, 1, -0.00025), *_each(_LOWER_LIDS, 1, -0.0001)
+    "gaze_x": _both(*_each(_IRISES, 0, 0.0025)),
+    # looking down, the upper lids come along
+    "gaze_y": Wish(
+        (*_each(_IRISES, 1, -0.0006), *_each(_UPPER_LIDS, 1, -0.0003), *_each(_LOWER_LIDS, 1, -0.0001)),
+        (*_each(_IRISES, 1, -0.0005), *_each(_UPPER_LIDS, 1, -0.0007), *_each(_LOWER_LIDS, 1, -0.0001)),
     ),
     # the corners of the mouth (0 left, 1 right) go out and up, the lips stretch along, the lower lids rise a little
     "smile": _both(
@@ -82,12 +84,12 @@ LITE_EDITS: dict[str, Wish] = {
         *_each((2, 4), 1, -0.004), *_each(_LOWER_LIDS, 1, -0.006),
     ),
     "wink": _both(
-        (10, 1, 0.00095), *_each((14, 15), 1, 0.0007), (11, 1, -0.00015),
+        (10, 1, 0.0024), *_each((14, 15), 1, 0.0019), (11, 1, -0.0002), (22, 1, 0.0012),
         (24, 1, 0.0002), (0, 1, -0.0002),
     ),
     "eyebrow": Wish(
         _each(_BROWS, 1, -0.0015),
-        ((26, 0, -0.0004), (27, 0, 0.0004), *_each((26, 27), 1, -0.0008), *_each((24, 25), 1, -0.0005)),
+        ((26, 0, -0.0008), (27, 0, 0.0008), *_each((26, 27), 1, -0.0016), *_each((24, 25), 1, -0.001)),
     ),
     "pouting": _both(*_each(range(10), 0, 0.6), (_CHIN, 0, 0.15)),
     "pursing": _both(
