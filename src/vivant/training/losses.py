@@ -1,6 +1,6 @@
 """Loss terms of warping and keypoint methods, each a pure function to a scalar in float32.
 
-Axis letters: B batch, C channels, H W pixels, K keypoints. Coordinates -1..1. "face-vid2vid" is Wang, Mallya and Liu
+Axis letters: B batch, K keypoints. Coordinates -1..1. "face-vid2vid" is Wang, Mallya and Liu
 2021 (arXiv:2011.15126) with the numbers of its open implementation; "LivePortrait" is arXiv:2407.03168.
 """
 
@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-Features = Callable[[Tensor], Sequence[Tensor]]
 
 
 def hinge_generator(fake: Tensor) -> Tensor:
@@ -48,34 +46,6 @@ def wing(ours: Tensor, theirs: Tensor, omega: float = 0.1, epsilon: float = 0.01
     return torch.where(error < omega, omega * torch.log1p(error / epsilon), error - offset).mean()
 
 
-def masked_l1(ours: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference where ``mask`` (B,1,H,W) in 0..1 is on, 0 if it is off everywhere."""
-    error = (ours.float() - theirs.float()).abs() * mask
-    return error.sum() / (mask.sum() * ours.shape[1]).clamp_min(1e-6)
-
-
-def pyramid(image: Tensor, levels: int) -> list[Tensor]:
-    """(B,C,H,W) and its halvings, each smoothed before it is thinned out."""
-    images = [image]
-    for _ in range(levels - 1):
-        images.append(F.interpolate(images[-1], scale_factor=0.5, mode="bilinear", antialias=True))
-    return images
-
-
-def perceptual_pyramid(features: Features, ours: Tensor, theirs: Tensor, levels: int = 4) -> Tensor:
-    """L1 of the features of any net at ``levels`` halvings of the picture, summed over layers and levels.
-
-    Johnson, Alahi and Fei-Fei 2016 (arXiv:1603.08155); at several scales as in face-vid2vid.
-    """
-    total = ours.new_zeros((), dtype=torch.float32)
-    for mine, wanted in zip(pyramid(ours, levels), pyramid(theirs, levels)):
-        with torch.no_grad():
-            targets = features(wanted)
-        for a, b in zip(features(mine), targets, strict=True):
-            total = total + (a.float() - b.float()).abs().mean()
-    return total
-
-
 def keypoint_prior(points: Tensor, spread: float = 0.1, depth: float = 0.33) -> Tensor:
     """Keypoints (B,K,3) stay apart (squared distance at least ``spread``) and their mean depth near ``depth``.
 
@@ -104,13 +74,3 @@ def equivariance(points: Tensor, warped_points: Tensor, transform: Callable[[Ten
     Siarohin et al. 2019 (arXiv:2003.00196), equation 8; see :class:`vivant.training.transforms.RandomWarp`.
     """
     return (points.float() - transform(warped_points.float())).abs().mean()
-
-
-def identity_distance(net: Callable[[Tensor], Tensor], ours: Tensor, theirs: Tensor) -> Tensor:
-    """1 minus the cosine of the embeddings (B,N) of two face pictures, averaged: 0 for the same direction.
-
-    The face-id loss of LivePortrait with any embedding net.
-    """
-    with torch.no_grad():
-        wanted = net(theirs)
-    return 1 - F.cosine_similarity(net(ours).float(), wanted.float(), dim=1).mean()

@@ -29,11 +29,21 @@ from vivant.nn.geometry import sample_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.critics import PatchCritic
 from vivant.training.features import IdentityDistance, PerceptualDistance, cut_square
-from vivant.training.losses import feature_matching, hinge_critic, hinge_generator, keypoint_prior, wing
+from vivant.training.losses import (
+    deformation_prior,
+    equivariance,
+    feature_matching,
+    head_pose,
+    hinge_critic,
+    hinge_generator,
+    keypoint_prior,
+    wing,
+)
 from vivant.training.stage import Stage
 from vivant.training.transforms import RandomWarp
 
-REGIONS = ("lips", "left_eye", "right_eye")
+# what the cascaded perceptual term looks at beside the whole picture, by motion space: the paper's, and lite's
+REGIONS = {"published": ("face", "lips"), "lite": ("lips", "left_eye", "right_eye")}
 # landmarks that guide keypoints 11 to 20 of the published layout (the paper says 10 points, not which)
 PUBLISHED_GUIDES = {
     11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
@@ -123,12 +133,13 @@ class BaseObjective:
         return self.perceptual(out["image"], self._target(batch, out))
 
     def _regions(self, batch: Batch, out: Outputs) -> Tensor:
-        """The cascade: lips and each eye, cut by true landmarks, enlarged, judged alike."""
+        """The cascade: parts of the face, cut by true landmarks, enlarged, judged alike."""
         total = out["image"].new_zeros(())
-        for name in REGIONS:
+        regions = REGIONS[self.config.family]
+        for name in regions:
             ours, theirs = (self._view(image, batch, name) for image in (out["image"], self._target(batch, out)))
             total = total + 0.7 * self.perceptual(ours, theirs) + 3 * (ours - theirs).abs().mean()
-        return total / len(REGIONS) * 2
+        return total / len(regions) * 2
 
     def _keypoints(self, batch: Batch, out: Outputs) -> Tensor:
         """Guidance of all keypoints: with the source's canonical points, and the driver's with its own (half)."""
@@ -146,14 +157,15 @@ class BaseObjective:
         return total / 2
 
     def _rotation(self, batch: Batch, out: Outputs) -> Tensor:
-        """Head rotation against perception, radians."""
-        return self._head_pose(batch, out) * (torch.pi / 180)
+        """Head rotation against perception, radians, mean of the angles."""
+        return self._head_pose(batch, out) * (torch.pi / 180 / 3)
 
     def _head_pose(self, batch: Batch, out: Outputs) -> Tensor:
-        """L_H: mean absolute difference in degrees."""
+        """L_H in degrees, of both frames."""
         total = out["x_s"].new_zeros(())
         for motion, name in ((out["source"], "source"), (out["driver"], "driver")):
-            total = total + (motion["angles"] - torch.rad2deg(batch[f"{name}_rotation"])).abs().mean()
+            seen = torch.rad2deg(batch[f"{name}_rotation"])
+            total = total + head_pose(motion["angles"].unbind(1), seen.unbind(1))
         return total
 
     def _placement(self, batch: Batch, out: Outputs) -> Tensor:
@@ -199,8 +211,8 @@ class BaseObjective:
         return sample_2d(out["flow"].permute(0, 3, 1, 2), where)[..., 0].transpose(1, 2)
 
     def _expression(self, batch: Batch, out: Outputs) -> Tensor:
-        """Deformation prior: expressions stay small."""
-        return out["source"]["exp"].abs().mean() + out["driver"]["exp"].abs().mean()
+        """L_Delta: expressions stay small, mean of a coordinate."""
+        return (deformation_prior(out["source"]["exp"]) + deformation_prior(out["driver"]["exp"])) / 3
 
     def _prior(self, batch: Batch, out: Outputs) -> Tensor:
         return keypoint_prior(out["x_d"])
@@ -210,8 +222,8 @@ class BaseObjective:
         assert self.warp is not None
         warp = self.warp.draw(batch["driver_image"].shape[0])
         warped = motion_of(self.modules, warp.image(batch["driver_image"]))
-        moved = warp.points(keypoints(out["source"]["kp"], warped)[..., :2])
-        return (moved - out["x_d"][..., :2]).abs().mean()
+        found = keypoints(out["source"]["kp"], warped)
+        return equivariance(out["x_d"][..., :2], found[..., :2], warp.points)
 
     def _identity(self, batch: Batch, out: Outputs) -> Tensor:
         assert self.identity is not None
