@@ -41,7 +41,7 @@ STAGES: dict[str, Stage] = {
     "stitching": Stage(
         name="stitching", trains=("stitching_retargeting_module.retarget_shoulder",), steps=2_000, batch=32,
         learning_rate=1e-3, warmup=50, ema_decay=0.99, mix=_MIX, weight_decay=0.0,
-        loss_weights={"still": 8.0, "size": 0.5},
+        loss_weights={"still": 8.0, "size": 4.0},
     ),
     "eyes": Stage(
         name="eyes", trains=("stitching_retargeting_module.retarget_eye",), steps=2_000, batch=32,
