@@ -130,7 +130,7 @@ def test_recipes_resolve_and_end_with_stage_two(name: str) -> None:
     recipe = read_recipe(RECIPES / f"{name}.yaml")
     stages = recipe.resolve(STAGES)
     assert recipe.method == "live-portrait" and recipe.preset in PRESETS and recipe.preset == name
-    assert [stage.name for stage in stages][-3:] == ["stitching", "eyes", "lips"]
+    assert {stage.name for stage in stages[-3:]} == {"stitching", "eyes", "lips"}
     assert set(stages[0].trains) == {
         "appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator"
     }  # fmt: skip
