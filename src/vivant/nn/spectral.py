@@ -12,6 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def _full_precision(tensor: Tensor) -> torch.autocast:
+    """No autocast on the device of ``tensor``; meta tensors have none to switch off."""
+    kind = tensor.device.type
+    return torch.autocast("cpu" if kind == "meta" else kind, enabled=False)
+
+
 class SpectralConv2d(nn.Module):
     """2D convolution whose weight, as a matrix (outputs, rest), is divided by its largest singular value.
 
@@ -34,7 +40,7 @@ class SpectralConv2d(nn.Module):
                 self._iterate(plain.weight.flatten(1))
 
     def _iterate(self, matrix: Tensor) -> None:
-        with torch.autocast(matrix.device.type, enabled=False):
+        with _full_precision(matrix):
             self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=1e-12))
             self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=1e-12))
 
@@ -44,7 +50,7 @@ class SpectralConv2d(nn.Module):
         In the parameters' own precision also under autocast, which would round the matrix products.
         """
         u, v = self.weight_u.clone(), self.weight_v.clone()
-        with torch.autocast(self.weight_orig.device.type, enabled=False):
+        with _full_precision(self.weight_orig):
             return self.weight_orig / torch.dot(u, self.weight_orig.flatten(1) @ v)
 
     def forward(self, x: Tensor) -> Tensor:
