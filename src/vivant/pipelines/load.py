@@ -73,7 +73,7 @@ def _has_native_bf16() -> bool:
     """Whether this processor has bf16 instructions; without them bf16 is slower than fp32."""
     import torch
 
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
