@@ -47,9 +47,7 @@ class CropWindow:
         return np.column_stack([linear, size / 2 - linear @ self.centre])
 
 
-def crop_window(
-    landmarks: np.ndarray, scale: float, shift_y: float, points: Points = "contour203"
-) -> CropWindow:
+def crop_window(landmarks: np.ndarray, scale: float, shift_y: float, points: Points = "contour203") -> CropWindow:
     """The square that frames a face.
 
     The face's vertical runs from the eyes to the lips. In that upright frame the landmarks' bounding box is
@@ -149,9 +147,7 @@ def crop_face(
     return crop_with_window(frame, face.landmarks, window, size, rotate, border)
 
 
-def warp_square(
-    frame: np.ndarray, to_crop: np.ndarray, size: int, border: Border = "replicate"
-) -> np.ndarray:
+def warp_square(frame: np.ndarray, to_crop: np.ndarray, size: int, border: Border = "replicate") -> np.ndarray:
     """Warp ``frame`` (H, W, 3) by the similarity ``to_crop`` (2, 3) into (size, size, 3), bilinear.
 
     Where two or more picture pixels fall on one crop pixel, the picture is first reduced by area averaging,

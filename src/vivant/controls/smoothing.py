@@ -32,9 +32,7 @@ class OneEuroFilter:
         self, rate: float = 30.0, min_cutoff: float = 4.0, beta: float = 0.3, speed_cutoff: float = 1.0
     ) -> None:
         if not (rate > 0 and min_cutoff > 0 and speed_cutoff > 0 and beta >= 0):
-            raise ConfigError(
-                "Rate and cutoffs of a One-Euro filter must be positive; give frames per second and Hz."
-            )
+            raise ConfigError("Rate and cutoffs of a One-Euro filter must be positive; give frames per second and Hz.")
         self.rate, self.min_cutoff, self.beta, self.speed_cutoff = float(rate), min_cutoff, beta, speed_cutoff
         self.reset()
 

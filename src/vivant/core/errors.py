@@ -31,6 +31,4 @@ class MissingExtraError(VivantError):
     """An optional package is needed; the message names the extra to install."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}': install it with pip install 'vivant[{extra}]'."
-        )
+        super().__init__(f"{purpose} needs the package '{package}': install it with pip install 'vivant[{extra}]'.")
