@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -30,6 +31,7 @@ from vivant.methods.live_portrait.prepare import (
     held,
     image_batch,
     motion_of,
+    take_rows,
     to_reference,
     with_seen_irises,
 )
@@ -41,6 +43,7 @@ from vivant.methods.live_portrait.retargeting import (
     find_reference,
     reference_motion,
 )
+from vivant.nn.side_by_side import SideBySide
 from vivant.nn.smoothing import kalman_smooth
 
 _OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
@@ -79,6 +82,7 @@ class Generator:
         self.dtype = dtype
         self.modules = {name: module.to(self.device).eval() for name, module in modules.items()}
         self._smooth, self._causal = smooth, causal
+        self._side_by_side = SideBySide(self.device)
 
     def motion(self, crops: Iterable[FaceCrop | None], fps: Fraction | float = Fraction(25)) -> MotionTemplate:
         """The motion of a driver, frame by frame, told in the square of its first crop.
@@ -224,7 +228,7 @@ class Generator:
     def _portrait(self, crops: Sequence[FaceCrop]) -> _Portrait:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
+        motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
         motion = with_seen_irises(motion, crops, self.config.space)
         return _Portrait(image, motion, self._appearance(image))
 
@@ -233,7 +237,7 @@ class Generator:
         """The motion of B driving crops in the coordinates of ``reference``, on the generator's device."""
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self.modules["motion_extractor"](image), eyes, lip)
+        motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
         motion = with_seen_irises(motion, crops, self.config.space)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
 
@@ -265,9 +269,17 @@ class Generator:
         return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _decode(self, portrait: _Portrait, keypoints: Tensor) -> Tensor:
-        features = expand_features(portrait.features, len(keypoints))
-        x_s = portrait.motion.keypoints().expand_as(keypoints)
+        rows = torch.arange(len(keypoints))
+        return self._side_by_side(partial(self._decode_rows, portrait, keypoints), rows)
+
+    def _decode_rows(self, portrait: _Portrait, keypoints: Tensor, rows: Tensor) -> Tensor:
+        """Neighbouring ``rows`` of (B, K, 3) keypoints, of one source or of B."""
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        keypoints, x_s = keypoints[part], portrait.motion.keypoints()
+        several = len(x_s) > 1
+        features = take_rows(portrait.features, part) if several else expand_features(portrait.features, len(rows))
         with self._precision():
+            x_s = x_s[part] if several else x_s.expand_as(keypoints)
             warped = self.modules["warping_module"](features, x_s, keypoints)
             return self.modules["spade_generator"](warped["out"]).float()
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import torch
 from torch import nn
 
 from vivant.methods.live_portrait.config import Config, PublishedConfig
@@ -38,7 +37,7 @@ def optimize_for_inference(modules: Mapping[str, nn.Module]) -> dict[str, nn.Mod
 
     Batch norms are folded into the convolutions before them; in the published generator also the spectral norms, the
     convolutions of SPADE that read the same map, and those of upsampled maps; in the lite one the norms of SPADE.
-    Planar convolutions get channels-last memory. The copies' keys are not the files'.
+    The copies' keys are not the files'.
     """
     from vivant.methods.live_portrait.lite_inference import fold_spade
 
@@ -48,8 +47,5 @@ def optimize_for_inference(modules: Mapping[str, nn.Module]) -> dict[str, nn.Mod
             fuse_generator(module)
         fold_norms(module)
         fold_spade(module)
-        for part in module.modules():
-            if isinstance(part, nn.Conv2d):
-                part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last)
         module.requires_grad_(False)
     return fast

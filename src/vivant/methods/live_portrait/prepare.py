@@ -50,6 +50,11 @@ def expand_features(features: Features, count: int) -> Features:
     return {name: value.expand(count, *value.shape[1:]) for name, value in features.items()}
 
 
+def take_rows(features: Features, rows: slice) -> Features:
+    """The appearance features of some of B sources."""
+    return features[rows] if isinstance(features, Tensor) else {name: value[rows] for name, value in features.items()}
+
+
 def motion_of(outputs: Mapping[str, Tensor], eyes: Tensor, lip: Tensor) -> Motion:
     """The motion extractor's outputs (B rows) and the ratios of the same faces -> :class:`Motion` in float32."""
     angles = (decode_angles(outputs[name].float()) for name in ("pitch", "yaw", "roll"))
