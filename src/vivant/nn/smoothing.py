@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+_AT_ONCE = 32
+
 
 def kalman_smooth(values: np.ndarray, observation_variance: float, process_variance: float = 1e-5) -> np.ndarray:
     """Rauch-Tung-Striebel smoother of a random walk seen through noise, for every coordinate on its own.
@@ -26,12 +28,21 @@ def kalman_smooth(values: np.ndarray, observation_variance: float, process_varia
     kind = np.float32 if seen.dtype == np.float32 else np.float64
     if len(seen) == 0 or observation_variance <= 0:
         return seen.astype(kind)
-    state = seen.astype(np.float64)
-    state, variance = _filter(state, observation_variance, process_variance)
+    columns = seen.reshape(len(seen), -1)
+    smoothed = np.empty(columns.shape, kind)
+    for first in range(0, columns.shape[1], _AT_ONCE):  # in float64, but not all of a long clip at the same time
+        part = slice(first, first + _AT_ONCE)
+        smoothed[:, part] = _smooth(columns[:, part].astype(np.float64), observation_variance, process_variance)
+    return smoothed.reshape(seen.shape)
+
+
+def _smooth(seen: np.ndarray, observation: float, process: float) -> np.ndarray:
+    """Both passes over (F, D) float64."""
+    state, variance = _filter(seen, observation, process)
     for i in range(len(state) - 2, -1, -1):  # the prediction of frame i + 1 is state i: the walk has no drift
-        gain = variance[i] / (variance[i] + process_variance)
+        gain = variance[i] / (variance[i] + process)
         state[i] += gain * (state[i + 1] - state[i])
-    return state.astype(kind)
+    return state
 
 
 def _filter(seen: np.ndarray, observation: float, process: float) -> tuple[np.ndarray, np.ndarray]:
