@@ -130,10 +130,14 @@ class MovieSink:
 
     def abort(self) -> None:
         """Close the file; what it holds does not matter any more."""
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError):
-            return
+        _close_quietly(self._container)
+
+
+def _close_quietly(container: Any) -> None:
+    try:
+        container.close()
+    except (av.FFmpegError, OSError):
+        return
 
 
 class _SoundTrack:
@@ -239,10 +243,7 @@ class GifSink:
 
     def abort(self) -> None:
         """Close the file; what it holds does not matter any more."""
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError):
-            return
+        _close_quietly(self._container)
 
 
 class FolderSink:
