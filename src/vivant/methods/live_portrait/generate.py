@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from vivant.core.errors import FaceError, WeightsError
 from vivant.core.face import FaceCrop
 from vivant.methods.live_portrait.config import Config, Options
-from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionTemplate, Smoother, check_space
+from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionRows, MotionTemplate, Smoother, check_space
 from vivant.methods.live_portrait.prepare import (
     Features,
     Square,
@@ -47,7 +46,6 @@ from vivant.nn.side_by_side import SideBySide
 from vivant.nn.smoothing import kalman_smooth
 
 _OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
-_FIELDS = ("exp", "rotation", "scale", "translation", "canonical", "eyes", "lip")
 
 
 @dataclass
@@ -101,15 +99,16 @@ class Generator:
                 if crop is not None:
                     yield crop
 
-        found: list[Motion] = []
+        found = MotionRows()
         square: Square | None = None
         waiting = faces()
         while batch := list(islice(waiting, _OBSERVED_AT_ONCE)):
             square = square or Square.of(batch[0])
-            found.append(self._observe(batch, square).to("cpu"))
-        if not found:
+            found.add(self._observe(batch, square).to("cpu"))
+        if square is None:
             raise FaceError("The driver shows no face in any frame: choose another clip or a lower threshold.")
-        return self._template(found, np.array(seen), Fraction(fps).limit_denominator(100_000))
+        rate = Fraction(fps).limit_denominator(100_000)
+        return found.template(np.array(seen), rate, self.config.family)
 
     def animate(
         self,
@@ -240,18 +239,6 @@ class Generator:
         motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
         motion = with_seen_irises(motion, crops, self.config.space)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
-
-    def _template(self, found: Sequence[Motion], seen: np.ndarray, fps: Fraction) -> MotionTemplate:
-        """The motion of the frames ``seen`` (F,) bool, the others holding, as one template."""
-        rows = np.maximum(np.cumsum(seen) - 1, 0)
-
-        def joined(values: Iterable[Tensor]) -> np.ndarray:
-            return torch.cat(list(values)).numpy()[rows]
-
-        arrays: dict[str, Any] = {name: joined(getattr(m, name) for m in found) for name in _FIELDS}
-        arrays["keypoints"] = joined(m.keypoints() for m in found)
-        missing = tuple(int(number) for number in np.flatnonzero(~seen))
-        return MotionTemplate(fps=fps, space=self.config.family, missing=missing, **arrays)
 
     def _appearance(self, image: Tensor) -> Features:
         with self._precision():

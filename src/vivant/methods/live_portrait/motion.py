@@ -30,6 +30,7 @@ Smoother = Callable[[np.ndarray, float], np.ndarray]
 CausalFilter = Callable[[np.ndarray], np.ndarray]
 """The values (D,) of one frame -> filtered values (D,), remembering earlier frames."""
 
+_AT_ONCE = 1024  # frames whose keypoints are computed together
 _MOVING = ("exp", "rotation", "scale", "translation")
 
 
@@ -116,10 +117,18 @@ class MotionTemplate:
 
         The smoothed rotation matrices are projected back onto rotations, which the released code leaves out.
         """
-        flat = np.concatenate([getattr(self, n).reshape(len(self), -1) for n in _MOVING], axis=1)
-        arrays: dict[str, Any] = dict(_unflatten(smooth(flat, variance), self.exp.shape[1]))
-        smoothed = replace(self, **arrays)
-        return replace(smoothed, keypoints=smoothed.motion().keypoints().numpy())
+        arrays: dict[str, Any] = {
+            name: smooth(getattr(self, name).reshape(len(self), -1), variance).reshape(getattr(self, name).shape)
+            for name in _MOVING
+        }
+        arrays["rotation"] = nearest_rotation(arrays["rotation"])
+        arrays = {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+        keypoints = np.empty_like(self.keypoints)
+        smoothed = replace(self, keypoints=keypoints, **arrays)
+        for first in range(0, len(self), _AT_ONCE):
+            rows = range(first, min(first + _AT_ONCE, len(self)))
+            keypoints[rows.start : rows.stop] = smoothed.motion(rows).keypoints().numpy()
+        return smoothed
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; an interrupted write leaves nothing behind.
@@ -166,6 +175,43 @@ class MotionTemplate:
             WeightsError: the file contains code, is damaged, or holds something else.
         """
         return _from_released(read_numbers(Path(path)), Path(path), space)
+
+
+class MotionRows:
+    """Motion collected batch by batch in blocks of :data:`_AT_ONCE` frames.
+
+    Kept as the small tensors that come in, a long clip would hold three times the memory that its numbers need: they
+    lie between buffers that are freed, and break the holes up.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[np.ndarray] = []
+        self._count = 0
+        self._points = 0
+
+    def add(self, motion: Motion) -> None:
+        """The next B frames, on the CPU."""
+        self._points = motion.exp.shape[1]
+        parts = {**{f.name: getattr(motion, f.name) for f in fields(motion)}, "keypoints": motion.keypoints()}
+        rows = np.concatenate([parts[n].reshape(len(motion.exp), -1).numpy() for n in _shapes(1, 1)], axis=1)
+        for row in rows:
+            if self._count % _AT_ONCE == 0:
+                self._blocks.append(np.empty((_AT_ONCE, len(row)), np.float32))
+            self._blocks[-1][self._count % _AT_ONCE] = row
+            self._count += 1
+
+    def template(self, seen: np.ndarray, fps: Fraction, space: str) -> MotionTemplate:
+        """All frames where ``seen`` (F,) bool is true, the others holding the one before, at the start the first."""
+        rows = np.maximum(np.cumsum(seen) - 1, 0)
+        arrays: dict[str, Any] = {}
+        first = 0
+        for name, shape in _shapes(len(seen), self._points).items():
+            width = int(np.prod(shape[1:]))
+            whole = np.concatenate([block[:, first : first + width] for block in self._blocks])[: self._count]
+            arrays[name] = (whole if seen.all() else whole[rows]).reshape(shape)
+            first += width
+        missing = tuple(int(number) for number in np.flatnonzero(~seen))
+        return MotionTemplate(fps=fps, space=space, missing=missing, **arrays)
 
 
 def _write_whole(target: Path, data: bytes) -> None:
