@@ -1,0 +1,155 @@
+"""Latent codecs: pictures to small maps of about unit variance that diffusion works on, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from vivant.core.errors import ConfigError, WeightsError
+from vivant.diffusion.autoencoder import Autoencoder, AutoencoderConfig, TinyDecoder, our_names
+from vivant.weights.cards import WeightsInfo
+from vivant.weights.hub import hub_file
+from vivant.weights.loading import load_state, load_strict, sha256
+
+SD_VAE = "stabilityai/sd-vae-ft-mse"
+"""Hub repository of the autoencoder that V-Express and Animate Anyone were trained with (MIT)."""
+TINY_SD = "madebyollin/taesd"
+"""Hub repository of the tiny preview decoder (MIT)."""
+_WEIGHTS = "diffusion_pytorch_model"
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What turns latents into pictures."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) to images (B, 3, H, W) in 0..1 (not clamped)."""
+
+
+@runtime_checkable
+class Codec(Decoder, Protocol):
+    """A latent codec. ``channels``: C of a latent; ``factor``: pixels a side of one latent, H = factor h."""
+
+    channels: int
+    factor: int
+
+    def encode(self, images: Tensor, generator: Generator | None = None, sample: bool = False) -> Tensor:
+        """Images (B, 3, H, W) in 0..1 to latents (B, C, h, w) of about unit variance; ``sample`` draws from the
+        posterior, as trainings do, instead of taking its mean."""
+
+
+def load_autoencoder(folder: str | Path | None = None) -> tuple[Autoencoder, WeightsInfo]:
+    """Stable Diffusion's autoencoder in evaluation mode on the CPU: from a folder (or a file in it), else the hub.
+
+    A folder holds ``config.json`` and the weights as the hub has them (safetensors, or a pickle of tensors); without
+    ``config.json`` the sizes of Stable Diffusion 1.5 are meant.
+
+    Raises:
+        WeightsError: the files are missing, damaged, or of another architecture.
+    """
+    if folder is None:
+        config_file: Path | None = hub_file(SD_VAE, "config.json")
+        weights = hub_file(SD_VAE, f"{_WEIGHTS}.safetensors")
+    else:
+        root = Path(folder)
+        weights = _weights_in(root) if root.is_dir() else root
+        config_file = weights.parent / "config.json"
+    config = _read_config(config_file) if config_file is not None and config_file.is_file() else AutoencoderConfig()
+    with torch.device("meta"):
+        net = Autoencoder(config)
+    net = net.to_empty(device="cpu")
+    load_strict(net, our_names(load_state(weights)), str(weights))
+    source = f"{SD_VAE} on Hugging Face" if folder is None else str(folder)
+    info = WeightsInfo("sd-vae", {str(weights): sha256(weights)}, "MIT" if folder is None else "unknown", source)
+    return net.eval(), info
+
+
+def load_tiny_decoder(path: str | Path | None = None) -> TinyDecoder:
+    """The preview decoder of Stable Diffusion's latents, from a folder or file, else the hub.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or of another architecture.
+    """
+    if path is None:
+        weights = hub_file(TINY_SD, f"{_WEIGHTS}.safetensors")
+    else:
+        weights = _weights_in(Path(path)) if Path(path).is_dir() else Path(path)
+    state = load_state(weights)
+    head = "decoder."
+    part = {key.removeprefix(head): value for key, value in state.items() if key.startswith(head)}
+    net = TinyDecoder()
+    load_strict(net, part or state, str(weights))
+    return net.eval()
+
+
+def _weights_in(folder: Path) -> Path:
+    for name in (f"{_WEIGHTS}.safetensors", f"{_WEIGHTS}.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(f"The folder {folder} has no {_WEIGHTS}.safetensors or .bin: give the autoencoder's folder.")
+
+
+def _read_config(path: Path) -> AutoencoderConfig:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, Mapping):
+            raise ValueError("not a mapping")
+        return AutoencoderConfig(
+            channels=int(values.get("latent_channels", 4)),
+            widths=tuple(int(w) for w in values.get("block_out_channels", AutoencoderConfig.widths)),
+            blocks=int(values.get("layers_per_block", 2)),
+            groups=int(values.get("norm_num_groups", 32)),
+            scale=float(values.get("scaling_factor", 0.18215)),
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{path} is not the configuration of an autoencoder ({error}): download it again."
+        ) from error
+
+
+def check_size(codec: Codec, height: int, width: int) -> None:
+    """Raises ConfigError if the sides do not divide by the codec's factor."""
+    factor = codec.factor
+    if height % factor or width % factor or min(height, width) < factor:
+        raise ConfigError(
+            f"Pictures of {width}x{height} do not fit latents: both sides must be multiples of {factor}, "
+            f"for example {max(1, round(width / factor)) * factor}x{max(1, round(height / factor)) * factor}."
+        )
+
+
+def to_pixels(images: Tensor, truncate: bool = False) -> np.ndarray:
+    """Images (B, 3, H, W) in 0..1 to (B, H, W, 3) uint8; ``truncate`` cuts fractions off as upstream code does."""
+    scaled = images.float().clamp(0, 1) * 255
+    return (scaled if truncate else scaled + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@torch.inference_mode()
+def decode_stream(
+    decoder: Decoder, latents: Iterable[Tensor], batch: int = 4, truncate: bool = False
+) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8 of latents (C, h, w), decoded ``batch`` at a time as they come.
+
+    Raises:
+        WeightsError: a picture is not finite.
+    """
+    waiting = iter(latents)
+    device, dtype = _place(decoder)
+    while part := list(islice(waiting, batch)):
+        images = decoder.decode(torch.stack(part).to(device, dtype))
+        if not bool(torch.isfinite(images).all()):
+            raise WeightsError("The decoder gave a picture that is not finite: use bf16 or fp32 instead of fp16.")
+        yield from to_pixels(images, truncate)
+
+
+def _place(decoder: Decoder) -> tuple[torch.device, torch.dtype]:
+    if isinstance(decoder, nn.Module):
+        first = next(decoder.parameters())
+        return first.device, first.dtype
+    return torch.device("cpu"), torch.float32
