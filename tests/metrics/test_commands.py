@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from known_faces import KnownFinder
 
-from vivant.core.errors import ConfigError, MediaError
+from vivant.core.errors import ConfigError
 from vivant.data.manifest import Row
 from vivant.media.image import write_image
 from vivant.metrics.identity import embeddings, identity_distances
-from vivant.metrics.pairs import compare_files, pairs_markdown
 from vivant.metrics.reenactment import whole_crop
 from vivant.pipelines import benchmark, evaluate
+from vivant.pipelines.evaluation import reenactment
 
 Maker = Callable[..., np.ndarray]
 
@@ -42,7 +41,7 @@ def arguments(*words: str) -> argparse.Namespace:
 
 def test_cases_spread_over_groups_and_people(data: Path) -> None:
     args = arguments("reenactment", "--data", str(data), "--out", "o", "--limit", "4", "--portraits", "2")
-    cases = evaluate.make_cases(args)
+    cases = reenactment.make_cases(args)
     assert [case.id for case in cases if case.task == "self"] == ["c0", "a0", "c1", "b0"]
     cross = [case for case in cases if case.task == "cross"]
     assert len(cross) == 6
@@ -53,7 +52,7 @@ def test_cases_spread_over_groups_and_people(data: Path) -> None:
 
 def test_no_clip_to_measure(data: Path) -> None:
     with pytest.raises(ConfigError, match="no clip of split 'val'"):
-        evaluate.make_cases(arguments("reenactment", "--data", str(data), "--out", "o", "--split", "val"))
+        reenactment.make_cases(arguments("reenactment", "--data", str(data), "--out", "o", "--split", "val"))
     with pytest.raises(ConfigError, match="--stride"):
         evaluate.run(arguments("reenactment", "--data", str(data), "--out", "o", "--stride", "0"))
 
@@ -63,28 +62,7 @@ def test_spread_takes_everything_once(data: Path) -> None:
         Row("a", "p", "test", "clip", "g", 1, 25, 96, "l", video="v"),
         Row("b", "p", "test", "clip", "g", 1, 25, 96, "l"),
     ]
-    assert [r.id for r in evaluate.spread(rows, 9)] == ["a", "b"]
-
-
-def test_pairs_of_equal_and_shorter_videos(
-    tmp_path: Path, picture: np.ndarray, face: Maker, finder: KnownFinder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, count in (("true", 4), ("made", 3)):
-        (tmp_path / name).mkdir()
-        for i in range(count):
-            image = np.roll(picture, i, axis=0)
-            finder.tell(image, face(yaw=3 * i, mouth=0.2 * i))
-            write_image(tmp_path / name / f"{i}.png", image)
-    monkeypatch.setattr("vivant.metrics.pairs.identity_distances", lambda source, images, points: np.zeros(len(images)))
-    found = compare_files(tmp_path / "made", tmp_path / "true", finder=finder)
-    assert (found["frames"], found["frames_without_partner"]) == (3, 1)
-    assert found["landmark_error"] == 0 and found["mouth_gain"] == pytest.approx(1)
-    assert found["ssim"] == pytest.approx(1)
-    assert "| mouth gain | 1.0000 |" in pairs_markdown(found)
-    (tmp_path / "small").mkdir()
-    write_image(tmp_path / "small" / "0.png", picture[:48])
-    with pytest.raises(MediaError, match="scale one"):
-        compare_files(tmp_path / "small", tmp_path / "true", finder=finder)
+    assert [r.id for r in reenactment.spread(rows, 9)] == ["a", "b"]
 
 
 def test_identity_is_zero_for_the_source_and_does_not_depend_on_the_batch(picture: np.ndarray, face: Maker) -> None:

@@ -235,3 +235,22 @@ def change_error(result: Motion, driver: Motion) -> float:
 def series_moments(result: Motion, driver: Motion) -> dict[str, Moments]:
     """How each series of the result follows the driver's; frames where either has no face are left out."""
     return {name: moments(driver.series[name], result.series[name]) for name in SERIES}
+
+
+NOSE_TIP = 1
+EYE_RADIUS = 0.41
+"""Radius of the eyeball in eye widths: 12 mm in an eye whose corners are 29 mm apart."""
+
+
+def gaze_angles(landmarks: np.ndarray) -> np.ndarray:
+    """(2,) degrees that the eyes look to the right and down relative to the head's picture, under a sphere model.
+
+    The arc sine of :func:`gaze` over ``EYE_RADIUS``; it tells a direction well and degrees roughly.
+    """
+    return np.degrees(np.arcsin(np.clip(np.array(gaze(landmarks)) / EYE_RADIUS, -1, 1)))
+
+
+def v_kps(landmarks: np.ndarray) -> np.ndarray:
+    """(3, 2) pixels: eye centre on the left of the picture, eye centre on the right, nose tip (V-Kps of V-Express)."""
+    eyes = [landmarks[list(corners), :2].mean(0) for corners in EYE_CORNERS]
+    return np.stack([*eyes, landmarks[NOSE_TIP, :2]])

@@ -146,11 +146,11 @@ def contact_sheet(
     rows = [("driver", driver.images), *results.items()]
     count = len(driver.images)
     picked = np.unique(np.linspace(min(1, count - 1), count - 1, min(columns, count)).round().astype(int))
-    strips = [_strip(name, [source.image, *(images[i] for i in picked)], side) for name, images in rows]
+    strips = [strip(name, [source.image, *(images[i] for i in picked)], side) for name, images in rows]
     return np.concatenate(strips)
 
 
-def _strip(name: str, images: Sequence[np.ndarray], side: int) -> np.ndarray:
+def strip(name: str, images: Sequence[np.ndarray], side: int) -> np.ndarray:
     """A line of text above a row of pictures."""
     import cv2
 

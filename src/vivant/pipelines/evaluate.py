@@ -1,197 +1,44 @@
-"""``vivant evaluate``: how well a method re-enacts faces it has not seen, and how alike two videos are."""
+"""``vivant evaluate``: how good results are, by metrics and protocols whose definitions are fixed."""
 
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
-from itertools import zip_longest
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
 
-import numpy as np
 
-from vivant.core.errors import ConfigError
-from vivant.core.face import FaceCrop
-from vivant.core.registry import DEFAULT_METHOD
+class Part(NamedTuple):
+    """A sub-command: its module in ``vivant.pipelines.evaluation``, the functions in it, and its line in the help."""
 
-if TYPE_CHECKING:
-    from vivant.data.manifest import Row
-    from vivant.metrics.reenactment import Animator, Case
-    from vivant.metrics.runner import Made
+    module: str
+    declare: str
+    run: str
+    help: str
+
+
+PARTS = {
+    "pairs": Part("folders", "add_pairs", "run_pairs", "one generated video against its reference"),
+    "folders": Part("folders", "add_folders", "run_folders", "a folder of generated videos against one of true ones"),
+    "reenactment": Part("reenactment", "add_arguments", "run", "self- and cross-reenactment beside baselines"),
+    "metrics": Part("listing", "add_metrics", "run_metrics", "list every metric with its definition and source"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``vivant evaluate``."""
-    parts = parser.add_subparsers(dest="what", required=True, metavar="reenactment|pairs")
-    run_it = parts.add_parser("reenactment", help="self- and cross-reenactment over a folder of face crops")
-    run_it.add_argument("--data", required=True, help="folder with manifest.jsonl and square face crops")
-    run_it.add_argument("--split", default="test", help="rows of the manifest to use (default: test)")
-    run_it.add_argument("--group", action="append", help="only rows of this group; may be given several times")
-    run_it.add_argument("--task", choices=("self", "cross", "both"), default="both")
-    run_it.add_argument("--method", default=DEFAULT_METHOD)
-    run_it.add_argument("--preset", help="preset of the method (default: the method's own)")
-    run_it.add_argument("--weights", help="weights file or folder (default: the shipped ones)")
-    run_it.add_argument("--limit", type=int, default=24, help="clips for self-reenactment (default: 24)")
-    run_it.add_argument("--portraits", type=int, default=8, help="portraits for cross-reenactment (default: 8)")
-    run_it.add_argument("--drivers", type=int, default=3, help="drivers of each portrait (default: 3)")
-    run_it.add_argument("--stride", type=int, default=3, help="use every n-th frame (default: 3)")
-    run_it.add_argument("--frames", type=int, default=60, help="most frames of a clip after the stride")
-    run_it.add_argument("--sheets", type=int, default=8, help="cases of each task on the contact sheet")
-    run_it.add_argument("--device", default="cpu")
-    run_it.add_argument("--dtype", choices=("fp32", "fp16", "bf16"), default="fp32")
-    run_it.add_argument("--out", required=True, help="folder for records, tables and contact sheet")
-    pairs = parts.add_parser("pairs", help="compare a generated video with its reference, frame by frame")
-    pairs.add_argument("--generated", required=True, help="video, GIF, still or folder of frames")
-    pairs.add_argument("--reference", required=True, help="the same for the truth")
-    pairs.add_argument("--stride", type=int, default=1, help="use every n-th frame (default: 1)")
-    pairs.add_argument("--out", help="folder for pairs.json and pairs.md")
+    """Declare the sub-commands and their options."""
+    parts = parser.add_subparsers(dest="what", required=True, metavar="|".join(PARTS))
+    for name, part in PARTS.items():
+        _function(part, part.declare)(parts.add_parser(name, help=part.help, description=part.help))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run what was asked for and print its table."""
-    if args.what == "pairs":
-        return compare_pairs(args)
-    if min(args.limit, args.portraits, args.drivers, args.stride, args.frames) < 1:
-        raise ConfigError("--limit, --portraits, --drivers, --stride and --frames must be 1 or more.")
-    print(evaluate_reenactment(args))
-    return 0
+    """Run the sub-command that was asked for."""
+    part = PARTS[args.what]
+    code: int = _function(part, part.run)(args)
+    return code
 
 
-def compare_pairs(args: argparse.Namespace) -> int:
-    """Compare one video with its reference, print the table and, if asked, keep it."""
-    from vivant.metrics.pairs import compare_files, pairs_markdown
-    from vivant.metrics.runner import write_json
-
-    if args.stride < 1:
-        raise ConfigError("--stride must be 1 or more.")
-    values = compare_files(Path(args.generated), Path(args.reference), args.stride)
-    text = pairs_markdown(values)
-    if args.out:
-        Path(args.out).mkdir(parents=True, exist_ok=True)
-        write_json(Path(args.out) / "pairs.json", values)
-        (Path(args.out) / "pairs.md").write_text(text, encoding="utf-8")
-    print(text)
-    return 0
-
-
-def evaluate_reenactment(args: argparse.Namespace) -> str:
-    """Measure, keep every record, write tables and contact sheet; returns the Markdown.
-
-    Records of the same settings from an interrupted run in the same folder are kept and not measured again.
-    """
-    from vivant.metrics.reenactment import Reading
-    from vivant.metrics.runner import run_protocol
-    from vivant.perception.faces import FaceFinder
-
-    protocol = Reading(stride=args.stride, frames=args.frames)
-    cases, made = make_cases(args), load_method(args)
-    return run_protocol(cases, made, protocol, FaceFinder(), Path(args.out), arguments_used(args), args.sheets)
-
-
-def arguments_used(args: argparse.Namespace) -> dict[str, Any]:
-    """The choices that pick the cases; the data folder by its name only."""
-    names = ("split", "group", "task", "limit", "portraits", "drivers")
-    return {"folder": Path(args.data).name} | {name: getattr(args, name) for name in names}
-
-
-def spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """``count`` rows taken in turn from every group and, within it, from every person, in order of id."""
-    groups: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in sorted(rows, key=lambda row: row.id):
-        groups[row.group][row.person].append(row)
-    turns = [in_turn(list(people.values())) for _, people in sorted(groups.items())]
-    return in_turn(turns)[:count]
-
-
-def in_turn(lists: Sequence[Sequence[Any]]) -> list[Any]:
-    """First of every list, then second of every list, and so on."""
-    return [item for row in zip_longest(*lists) for item in row if item is not None]
-
-
-def make_cases(args: argparse.Namespace) -> list[Case]:
-    """Who drives whom.
-
-    Raises:
-        ConfigError: the manifest has no clip for these choices.
-    """
-    from vivant.data.manifest import read_manifest
-
-    folder = Path(args.data)
-    rows = [row for row in read_manifest(folder) if row.split == args.split]
-    rows = [row for row in rows if not args.group or row.group in args.group]
-    clips, stills = ([row for row in rows if row.kind == kind] for kind in ("clip", "still"))
-    if not clips:
-        raise ConfigError(f"{folder} has no clip of split '{args.split}' in these groups: choose others.")
-    cases: list[Case] = []
-    if args.task != "cross":
-        cases += [self_case(folder, row) for row in spread(clips, args.limit)]
-    if args.task != "self":
-        cases += cross_cases(folder, spread(stills or clips, args.portraits), spread(clips, len(clips)), args.drivers)
-    return cases
-
-
-def self_case(folder: Path, row: Row) -> Case:
-    """A clip that drives its own first frame."""
-    from vivant.metrics.reenactment import Case
-
-    return Case(row.id, "self", folder / row.media, person=row.person)
-
-
-def cross_cases(folder: Path, portraits: Sequence[Row], clips: Sequence[Row], each: int) -> list[Case]:
-    """Every portrait with ``each`` clips of other people; the next portrait starts at the next clips."""
-    from vivant.metrics.reenactment import Case
-
-    cases = []
-    for number, portrait in enumerate(portraits):
-        start = number * each % len(clips)
-        others = [row for row in (*clips[start:], *clips[:start]) if row.person != portrait.person]
-        for row in others[:each]:
-            name = f"{portrait.id} by {row.id}"
-            cases.append(Case(name, "cross", folder / row.media, folder / portrait.media, portrait.person))
-    return cases
-
-
-def load_method(args: argparse.Namespace) -> Made:
-    """The method as the tables name it. Self-reenactment copies the driver's motion absolutely, without
-    stitching and smoothing, which would change what is measured; cross-reenactment uses the method's
-    defaults, unsmoothed."""
-    from vivant.metrics.runner import Made
-    from vivant.pipelines.load import load
-
-    pipeline = load(args.method, args.weights, args.preset, args.device, args.dtype)
-    known = {item.name for item in fields(pipeline.spec.part("config").Options)}
-    wanted = {
-        "self": {"relative": False, "stitching": False, "smoothing": 0.0},
-        "cross": {"relative": True, "smoothing": 0.0},
-    }
-    options = {
-        task: pipeline.options({name: value for name, value in values.items() if name in known})
-        for task, values in wanted.items()
-    }
-    settings = {
-        "method": pipeline.spec.name,
-        "preset": pipeline.preset,
-        "device": pipeline.device,
-        "dtype": pipeline.dtype,
-        "weights": weights_hash(pipeline.weights_info),
-        "options": {task: asdict(value) for task, value in options.items()},
-    }
-    animators = {task: generator_animator(pipeline.generator, value) for task, value in options.items()}
-    return Made(f"{pipeline.spec.name} {pipeline.preset}", animators, settings)
-
-
-def generator_animator(generator: Any, options: Any) -> Animator:
-    """A method's Generator as the protocol calls it."""
-
-    def animate(source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: bool) -> Iterable[np.ndarray]:
-        return generator.animate(source, generator.motion(drivers), options)
-
-    return animate
-
-
-def weights_hash(info: Any) -> str:
-    """What fixes the weights: the SHA-256 of their files, or where random ones come from."""
-    hashes = sorted(info.files.values())
-    return " ".join(hashes) if hashes else str(info.source)
+def _function(part: Part, name: str) -> Callable[..., int]:
+    found: Callable[..., int] = getattr(import_module(f"vivant.pipelines.evaluation.{part.module}"), name)
+    return found

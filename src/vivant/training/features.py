@@ -7,26 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.nn.efficientnet import EfficientNetLite0, freeze, perceptual_features
-from vivant.weights.assets import asset
-from vivant.weights.loading import load_state, load_strict
+from vivant.metrics.nets.lite0 import imagenet_trunk
+from vivant.nn.efficientnet import freeze, perceptual_features
 
-LITE0 = "training/efficientnet_lite0.safetensors"
 DEEPEST_TAP = 10  # block index of the coarsest perceptual feature (stride 16)
-
-
-def imagenet_trunk(blocks: int = 16) -> EfficientNetLite0:
-    """EfficientNet-Lite0 with its ImageNet weights (Apache-2.0), cut after ``blocks`` blocks.
-
-    Raises:
-        WeightsError: the bundled file is missing or damaged.
-    """
-    net = EfficientNetLite0(blocks)
-    path = asset(LITE0)
-    wanted = net.state_dict().keys()
-    state = {k: v.float() if v.is_floating_point() else v for k, v in load_state(path).items() if k in wanted}
-    load_strict(net, state, str(path.name))
-    return net
 
 
 class PerceptualDistance(nn.Module):

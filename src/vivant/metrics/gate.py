@@ -1,0 +1,109 @@
+"""Limits that results must keep, for continuous integration: ``--gate gate.yaml``.
+
+A gate file maps names to limits::
+
+    psnr: {min: 30}
+    landmark-error: {max: 0.02, certain: true}
+    blinks-per-second: {truth: 0.1}
+    failed: {max: 0}
+
+``min`` and ``max`` bound the value, ``truth`` its distance from the true clips' own value; ``certain: true`` asks it of
+the unfavourable end of the 95 % interval. Besides metrics there are ``clips``, ``frames``, ``failed`` and
+``frames-without-partner``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vivant.core.errors import ConfigError
+from vivant.metrics.metric import all_metrics
+
+COUNTS = ("clips", "frames", "failed", "frames-without-partner")
+_LIMITS = ("min", "max", "truth")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What one quantity must keep; None is no limit."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+    truth: float | None = None
+    certain: bool = False
+
+
+def read_gate(path: str | os.PathLike[str]) -> list[Limit]:
+    """The limits of a gate file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a name or a limit that there is not.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"The gate file '{path}' cannot be read: give a YAML file of limits.") from error
+    if not isinstance(values, dict) or not values:
+        raise ConfigError(f"The gate file '{path}' names no limit: write lines such as 'psnr: {{min: 30}}'.")
+    return [_limit(str(name), limit, str(path)) for name, limit in values.items()]
+
+
+def _limit(name: str, limit: Any, path: str) -> Limit:
+    name = name.replace("_", "-")
+    if name not in all_metrics() and name not in COUNTS:
+        raise ConfigError(f"{path}: there is no metric '{name}': vivant evaluate metrics lists them.")
+    strange = set(limit) - {*_LIMITS, "certain"} if isinstance(limit, dict) else {"a plain value"}
+    if strange or not set(limit) & set(_LIMITS):
+        raise ConfigError(f"{path}: '{name}' needs one of min, max and truth (and maybe certain: true).")
+    numbers = {key: limit[key] for key in _LIMITS if key in limit}
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers.values()):
+        raise ConfigError(f"{path}: the limits of '{name}' must be numbers.")
+    return Limit(name, **{key: float(value) for key, value in numbers.items()}, certain=bool(limit.get("certain")))
+
+
+def failures(limits: list[Limit], report: Mapping[str, Any]) -> list[str]:
+    """One sentence for each limit that the report (:func:`vivant.metrics.tables.report_json`) does not keep."""
+    return [sentence for limit in limits for sentence in _check(limit, report)]
+
+
+def _check(limit: Limit, report: Mapping[str, Any]) -> list[str]:
+    if limit.name in COUNTS:
+        key = limit.name.replace("-", "_")
+        value = len(report[key]) if limit.name == "failed" else report[key]
+        row: Mapping[str, Any] = {"value": value}
+    else:
+        row = report["metrics"].get(limit.name) or {}
+    if row.get("value") is None:
+        return [f"{limit.name} was not measured"]
+    found = []
+    low, high = _ends(limit, row)
+    if limit.min is not None and low < limit.min:
+        found.append(f"{limit.name} is {low:.6g}, less than {limit.min:g}")
+    if limit.max is not None and high > limit.max:
+        found.append(f"{limit.name} is {high:.6g}, more than {limit.max:g}")
+    if limit.truth is not None:
+        found += _against_truth(limit, row)
+    return found
+
+
+def _ends(limit: Limit, row: Mapping[str, Any]) -> tuple[float, float]:
+    """Smallest and largest value to judge; without an interval the value itself."""
+    ends = [row["value"] if not limit.certain or row.get(key) is None else row[key] for key in ("low", "high")]
+    return float(ends[0]), float(ends[1])
+
+
+def _against_truth(limit: Limit, row: Mapping[str, Any]) -> list[str]:
+    truth = (row.get("truth") or {}).get("value")
+    if truth is None:
+        return [f"{limit.name} has no value of true clips to compare with"]
+    low, high = _ends(limit, row)
+    apart = max(abs(low - truth), abs(high - truth))
+    allowed = limit.truth if limit.truth is not None else 0.0
+    return [f"{limit.name} is {apart:.6g} from the true clips' {truth:.6g}"] if apart > allowed else []

@@ -1,0 +1,110 @@
+"""Plots of measured clips: curves over time and histograms over clips. They need the extra ``plots``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vivant.core.errors import MissingExtraError
+from vivant.metrics.metric import Metric, all_metrics
+from vivant.metrics.motion import SERIES
+from vivant.metrics.results import ResultFolder
+from vivant.metrics.suite import Run
+from vivant.metrics.summary import Summary
+
+CURVES = ("psnr", "landmark-error", "identity-distance-dlib", "flicker")
+"""Metrics whose value in each frame is drawn, when they were measured."""
+
+
+def require_plots() -> None:
+    """Check before any work that plots can be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    _figure_kind()
+
+
+def _figure_kind() -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plots", "Drawing plots") from None
+
+    def make(width: float, height: float) -> Any:
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)  # draws to a file; no window, no global state
+        return figure
+
+    return make
+
+
+def write_plots(run: Run, summary: Summary, clips: int = 8) -> list[Path]:
+    """``plots/histograms.png`` and, for the first clips, ``plots/curves_<clip>.png``; returns their paths."""
+    folder = run.out / "plots"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [draw_histograms(summary, folder / "histograms.png")]
+    store = ResultFolder(run.out)
+    for subject, _ in run.measured()[:clips]:
+        path = folder / f"curves_{subject.key}.png"
+        if draw_curves(store.arrays(subject), subject.id, path):
+            written.append(path)
+    return [path for path in written if path is not None]
+
+
+def draw_histograms(summary: Summary, path: Path) -> Path | None:
+    """How each metric is spread over clips."""
+    rows = [(row.metric, np.array(list(row.values.values()))) for row in summary.rows]
+    rows = [(metric, values[np.isfinite(values)]) for metric, values in rows]
+    rows = [(metric, values) for metric, values in rows if len(values)]
+    if not rows:
+        return None
+    height = -(-len(rows) // 4)
+    figure = _figure_kind()(13, 2.2 * height)
+    for number, (metric, values) in enumerate(rows, 1):
+        axes = figure.add_subplot(height, 4, number)
+        axes.hist(values, bins=min(20, max(3, len(values))), color="0.35")
+        axes.axvline(values.mean(), color="tab:red", linewidth=1)
+        axes.set_title(metric.title, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel(metric.unit or " ", fontsize=7)
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Path | None:
+    """Values of each frame of one clip, and its openings and gaze beside the goal's."""
+    metrics = all_metrics()
+    rows: list[tuple[str, Sequence[tuple[str, np.ndarray]]]] = []
+    for name in CURVES:
+        if f"series:{name}" in arrays:
+            rows.append((metrics[name].heading, _lines(arrays, name, metrics[name])))
+    for key in SERIES:
+        name = f"series/{key.replace('_', '-')}"
+        if f"series:{name}" in arrays:
+            rows.append((key.replace("_", " "), _lines(arrays, name, None)))
+    if not rows:
+        return None
+    figure = _figure_kind()(9, 1.6 * len(rows))
+    for number, (heading, lines) in enumerate(rows, 1):
+        axes = figure.add_subplot(len(rows), 1, number)
+        for (label, values), colour in zip(lines, ("tab:red", "0.4")):
+            axes.plot(values, label=label, color=colour, linewidth=1)
+        axes.set_title(heading, fontsize=8, loc="left")
+        axes.tick_params(labelsize=7)
+        if len(lines) > 1:
+            axes.legend(fontsize=7, loc="upper right")
+    figure.suptitle(title, fontsize=9)
+    figure.axes[-1].set_xlabel("frame", fontsize=8)
+    figure.savefig(path, dpi=100)
+    return path
+
+
+def _lines(arrays: Mapping[str, np.ndarray], name: str, metric: Metric | None) -> list[tuple[str, np.ndarray]]:
+    lines = [("generated", arrays[f"series:{name}"])]
+    theirs = arrays.get(f"truth_series:{name}")
+    return lines if theirs is None else [*lines, ("true" if metric else "goal", theirs)]

@@ -1,0 +1,113 @@
+"""Measures many clips: resumes, uses several processes, and goes on when a clip is broken."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from vivant.core.errors import MediaError, VivantError
+from vivant.metrics.measure import ClipResult, Plan, measure
+from vivant.metrics.results import ResultFolder
+from vivant.metrics.subject import Subject
+
+_BROKEN = (VivantError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
+"""What one clip may raise without stopping the others."""
+
+
+@dataclass
+class Run:
+    """What a run over many clips gave. ``failed``: {id: why}; ``seconds``: spent measuring, ``fresh`` clips in it."""
+
+    plan: Plan
+    out: Path
+    subjects: list[Subject] = field(default_factory=list)
+    results: list[ClipResult] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    fresh: int = 0
+    workers: int = 1
+
+    def measured(self) -> list[tuple[Subject, ClipResult]]:
+        """Subjects with their results, in order; failed ones are left out."""
+        known = {result.id: result for result in self.results}
+        return [(subject, known[subject.id]) for subject in self.subjects if subject.id in known]
+
+
+def run_suite(subjects: Sequence[Subject], plan: Plan, out: Path, workers: int = 1) -> Run:
+    """Measure every clip that has no result of these settings in ``out`` yet.
+
+    Raises:
+        MediaError: no clip could be measured, or two have one id.
+    """
+    if len({subject.id for subject in subjects}) < len(subjects):
+        raise MediaError("Two clips have one id: ids must be unique.")
+    folder, settings = ResultFolder(out), plan.fingerprint()
+    run = Run(plan, out, list(subjects), workers=workers)
+    kept = {subject.id: folder.load(subject, settings) for subject in subjects}
+    todo = [subject for subject in subjects if kept[subject.id] is None]
+    begin = time.perf_counter()
+    for subject, result, reason in _bar(_measured(todo, plan, out, workers), len(todo)):
+        if result is None:
+            run.failed[subject.id] = reason
+        else:
+            kept[subject.id] = result
+            run.fresh += 1
+    run.seconds = time.perf_counter() - begin
+    run.results = [result for subject in subjects if (result := kept[subject.id]) is not None]
+    if not run.results:
+        raise MediaError(f"Nothing could be measured; the first reason: {next(iter(run.failed.values()), 'no clip')}")
+    return run
+
+
+Step = tuple[Subject, ClipResult | None, str]
+
+
+def _measured(subjects: Sequence[Subject], plan: Plan, out: Path, workers: int) -> Iterator[Step]:
+    if workers <= 1 or len(subjects) <= 1:
+        for subject in subjects:
+            yield _one(subject, plan, out)
+        return
+    pool = ProcessPoolExecutor(min(workers, len(subjects)), get_context("spawn"), _begin, (plan, out))
+    try:
+        for done in as_completed([pool.submit(_task, subject) for subject in subjects]):
+            yield done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one(subject: Subject, plan: Plan, out: Path) -> Step:
+    try:
+        result = measure(subject, plan)
+        ResultFolder(out).save(subject, result)
+        return subject, result, ""
+    except _BROKEN as error:
+        words = str(error) if isinstance(error, VivantError) else f"{type(error).__name__}: {error}"
+        return subject, None, " ".join(words.split())
+
+
+_plan: Plan
+_out: Path
+
+
+def _begin(plan: Plan, out: Path) -> None:
+    """In a worker: keep the plan, and one thread, because there are as many workers as cores should be used."""
+    import torch
+
+    global _plan, _out
+    torch.set_num_threads(1)
+    _plan, _out = plan, out
+
+
+def _task(subject: Subject) -> Step:
+    return _one(subject, _plan, _out)
+
+
+def _bar(steps: Iterator[Step], total: int) -> Iterator[Step]:
+    from tqdm import tqdm
+
+    return iter(tqdm(steps, total=total, desc="vivant: evaluate", unit="clip", file=sys.stderr, disable=None))
