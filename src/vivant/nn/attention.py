@@ -1,0 +1,118 @@
+"""Attention and feed-forward layers with the key names of published Stable-Diffusion nets.
+
+Axis letters: R rows (pictures or videos), N query tokens, M key tokens, C channels, D channels of a head. Keys and
+values can be computed once and used many times (:meth:`Attention.keys_values`), and one row of them can serve all
+frames of a video without being copied (:meth:`Attention.attend`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class KeyValue(NamedTuple):
+    """Projected context: ``key`` and ``value`` (R, heads, M, D)."""
+
+    key: Tensor
+    value: Tensor
+
+    def frames(self, count: int) -> KeyValue:
+        """The same context seen by ``count`` frames: (R * count, heads, M, D)."""
+        return KeyValue(*(t[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1) for t in self))
+
+
+class Attention(nn.Module):
+    """Multi-head attention; queries, keys and values without bias, the output projection with one.
+
+    Args:
+        channels: C of the queries and of the result.
+        context: channels of the tokens that keys and values come from, None for C.
+        heads: number of heads; D = C / heads.
+    """
+
+    def __init__(self, channels: int, context: int | None = None, heads: int = 8) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels do not divide by {heads} heads")
+        self.heads = heads
+        self.to_q = nn.Linear(channels, channels, bias=False)
+        self.to_k = nn.Linear(context or channels, channels, bias=False)
+        self.to_v = nn.Linear(context or channels, channels, bias=False)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def split(self, tokens: Tensor) -> Tensor:
+        """(R, N, C) to (R, heads, N, D)."""
+        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys_values(self, tokens: Tensor) -> KeyValue:
+        """Tokens (R, M, context) to keys and values."""
+        return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)))
+
+    def attend(self, x: Tensor, seen: KeyValue, mask: Tensor | None = None) -> Tensor:
+        """Queries from ``x`` (R, N, C) on ``seen``, heads joined, before the output projection: (R, N, C).
+
+        ``seen`` may have fewer rows, R = rows * F: then each of its rows serves F neighbouring rows of ``x``, whose
+        tokens stand behind each other as queries. ``mask``: (R, 1, 1 or N, M) bool, True where a key may be seen.
+        """
+        rows = seen.key.shape[0]
+        query = self.split(self.to_q(x.reshape(rows, -1, x.shape[-1])))
+        found = F.scaled_dot_product_attention(query, seen.key, seen.value, attn_mask=mask)
+        return found.transpose(1, 2).flatten(2).view(x.shape)
+
+    def project(self, found: Tensor) -> Tensor:
+        """The output projection."""
+        return self.to_out[0](found)
+
+    @property
+    def bias(self) -> Tensor:
+        """(C,): what a query gets from tokens that are all zero, because keys and values have no bias."""
+        return self.to_out[0].get_parameter("bias")
+
+    def single(self, token: Tensor) -> Tensor:
+        """What every query gets from one token (R, 1, context), whatever the query: (R, 1, C)."""
+        return self.project(self.to_v(token))
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """x (R, N, C) on tokens (R, M, context), None for itself: (R, N, C)."""
+        return self.project(self.attend(x, self.keys_values(x if tokens is None else tokens)))
+
+
+class GatedLinear(nn.Module):
+    """Linear to two halves, the first times the GELU of the second (GEGLU, Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(inputs, 2 * outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """Four times wider in the middle, gated."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # the place in between held a dropout when the published files were written
+        self.net = nn.ModuleList(
+            [GatedLinear(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) to (..., C)."""
+        for layer in self.net:
+            x = layer(x)
+        return x
+
+
+def sinusoid(positions: int, channels: int) -> Tensor:
+    """Position codes (positions, channels): sine on even channels, cosine on odd ones, base 10000."""
+    steps = torch.arange(positions, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * (-torch.log(torch.tensor(1e4)) / channels))
+    return torch.stack([torch.sin(steps * rates), torch.cos(steps * rates)], -1).flatten(1)

@@ -1,0 +1,95 @@
+"""Temporal attention between the frames of a window (AnimateDiff v2, arXiv:2307.04725, with its key names).
+
+Axis letters: R videos, F frames, C channels, h w latent grid. The frames of a video are the only tokens that see each
+other here; a frame's place in the window is told by a sinusoid, so a window has at most ``positions`` frames.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vivant.core.errors import ConfigError
+from vivant.nn.attention import Attention, FeedForward, sinusoid
+
+
+class PositionCode(nn.Module):
+    """The sinusoid as a buffer that published files store."""
+
+    pe: Tensor
+
+    def __init__(self, channels: int, positions: int) -> None:
+        super().__init__()
+        self.register_buffer("pe", sinusoid(positions, channels)[None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (R, F, C) with the codes of places 0..F-1 added."""
+        return x + self.pe[:, : x.shape[1]].to(x.dtype)
+
+
+class TemporalAttention(Attention):
+    """Self-attention over the frames; the place is added to the normed input, so values carry it, too."""
+
+    def __init__(self, channels: int, heads: int, positions: int) -> None:
+        super().__init__(channels, heads=heads)
+        self.pos_encoder = PositionCode(channels, positions)
+
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """x (rows, F, C) to the same shape; ``tokens`` is not used."""
+        return super().forward(self.pos_encoder(x))
+
+
+class TemporalBlock(nn.Module):
+    """Two attentions over the frames and a feed-forward, each behind a layer norm and residual."""
+
+    def __init__(self, channels: int, heads: int, positions: int) -> None:
+        super().__init__()
+        self.attention_blocks = nn.ModuleList(TemporalAttention(channels, heads, positions) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+        self.ff, self.ff_norm = FeedForward(channels), nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (rows, F, C) to the same shape."""
+        for norm, attention in zip(self.norms, self.attention_blocks):
+            x = x + attention(norm(x))
+        return x + self.ff(self.ff_norm(x))
+
+
+class TemporalTransformer(nn.Module):
+    """Group norm of each frame, linear, temporal block, linear that starts at zero, residual."""
+
+    def __init__(self, channels: int, heads: int, groups: int, positions: int) -> None:
+        super().__init__()
+        self.positions = positions
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, positions)])
+        self.proj_out = nn.Linear(channels, channels)
+        nn.init.zeros_(self.proj_out.weight)
+        nn.init.zeros_(self.proj_out.bias)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x (R F, C, h, w) to the same shape.
+
+        Raises:
+            ConfigError: the window has more frames than there are positions.
+        """
+        if frames > self.positions:
+            raise ConfigError(f"A window of {frames} frames is longer than the {self.positions} the net knows.")
+        height, width = x.shape[2:]
+        tokens = self.norm(x).flatten(2).unflatten(0, (-1, frames)).permute(0, 3, 1, 2).flatten(0, 1)
+        tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens)))
+        back = tokens.unflatten(0, (-1, height * width)).permute(0, 2, 3, 1).flatten(0, 1)
+        return x + back.unflatten(2, (height, width))
+
+
+class MotionModule(nn.Module):
+    """One motion module; the extra level of names is that of published files."""
+
+    def __init__(self, channels: int, heads: int = 8, groups: int = 32, positions: int = 32) -> None:
+        super().__init__()
+        self.temporal_transformer = TemporalTransformer(channels, heads, groups, positions)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x (R F, C, h, w) to the same shape."""
+        found: Tensor = self.temporal_transformer(x, frames)
+        return found
