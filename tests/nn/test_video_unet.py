@@ -96,13 +96,8 @@ def test_keys_of_one_row_serve_all_frames(kind):
     shared = video.project(bank, audio)
     copied = video.project({path: t.repeat_interleave(FRAMES, 0) for path, t in bank.items()}, audio)
     if kind == "concat":  # rows are counted in frames then
-        found = [
-            video.transformer(path).block._joined(
-                randn(6, 2 * FRAMES, 64, 16), FRAMES if s is shared else 1, 0, s[path]
-            )
-            for s in (shared, copied)
-            for path in video.config.paths[:1]
-        ]
+        block, path = video.transformer(video.config.paths[0]).block, video.config.paths[0]
+        found = [block._joined(randn(6, 2 * FRAMES, 64, 16), 0, seen[path]) for seen in (shared, copied)]
     else:
         found = [video(noisy, torch.tensor(7), seen, added) for seen in (shared, copied)]
     assert torch.allclose(*found, atol=1e-5)

@@ -7,7 +7,6 @@ to the published files, but nobody reads it, so it is not computed.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vivant.nn.transformer import Tap
@@ -32,7 +31,7 @@ class ReferenceUNet(UNet):
         """
         config = self.config
         zero = torch.zeros(1, device=latent.device)
-        time = F.silu(self.time_embedding(zero))
+        time = self.time_embedding(zero)
         vectors = {path: self._vector(path, context) for path in config.paths}
         run = Reading(time, self.tap, vectors, {}, config.paths[-1])
         x = self.conv_in(latent)

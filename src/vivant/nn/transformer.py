@@ -23,10 +23,10 @@ Tap = Literal["norm1", "norm2"]
 class BlockContext(NamedTuple):
     """What one transformer block looks at besides its own tokens, for the R - free conditional videos.
 
-    ``reference``: keys and values of the reference net's tokens, one row a video. ``keep``: (R - free, F) float, 0 for
-    frames whose reference is dropped. ``context``: keys and values of context tokens, one row a video or a frame.
-    ``vector``: (R - free, 1, C), stands for ``context`` where that is a single token. ``attributes``: keys and values
-    of attribute tokens, one row a video.
+    ``reference``: keys and values of the reference net's tokens, one row a video, or one for all of them. ``keep``:
+    (R - free, F) float, 0 for frames whose reference is dropped. ``context``: keys and values of context tokens, one
+    row a video or a frame. ``vector``: (R - free, 1, C), stands for ``context`` where that is a single token.
+    ``attributes``: keys and values of attribute tokens, one row a video.
     """
 
     reference: KeyValue | None = None
@@ -86,21 +86,22 @@ class TransformerBlock(nn.Module):
         """x (R F, N, C) to the same shape."""
         skip = free * frames
         if self.reference == "concat" and seen.reference is not None:
-            x = x + self._joined(self.norm1(x), frames, skip, seen)
+            x = x + self._joined(self.norm1(x), skip, seen)
         else:
             x = x + self.attn1(self.norm1(x))
         if self.reference == "cross":
-            x = self._reference(x, frames, skip, seen, strength.reference)
+            x = self._reference(x, skip, seen, strength.reference)
         x = self._context(x, skip, seen, strength.context)
         if seen.attributes is not None:
             h = self.norm_attributes(x[skip:])
             x = _add(x, self.attn_attributes.project(self.attn_attributes.attend(h, seen.attributes)), None, skip, 1.0)
         return x + self.ff(self.norm3(x))
 
-    def _joined(self, h: Tensor, frames: int, skip: int, seen: BlockContext) -> Tensor:
+    def _joined(self, h: Tensor, skip: int, seen: BlockContext) -> Tensor:
         """Self-attention whose keys are the frame's own tokens and, for conditional videos, the reference's."""
         assert seen.reference is not None
-        attn, own, reference = self.attn1, self.attn1.keys_values(h), seen.reference.frames(frames)
+        attn, own = self.attn1, self.attn1.keys_values(h)
+        reference = seen.reference.frames((len(h) - skip) // len(seen.reference.key))
         both = KeyValue(*(torch.cat([a[skip:], b], 2) for a, b in zip(own, reference)))
         mask = None
         if seen.keep is not None:
@@ -111,7 +112,7 @@ class TransformerBlock(nn.Module):
             found = torch.cat([attn.attend(h[:skip], KeyValue(*(t[:skip] for t in own))), found])
         return attn.project(found)
 
-    def _reference(self, x: Tensor, frames: int, skip: int, seen: BlockContext, strength: float | Tensor) -> Tensor:
+    def _reference(self, x: Tensor, skip: int, seen: BlockContext, strength: float | Tensor) -> Tensor:
         if seen.reference is None:
             return x + strength * self.attn1_5.bias
         found = self.attn1_5.attend(self.norm1_5(x[skip:]), seen.reference)

@@ -6,7 +6,6 @@ the rows, (R F, C, h, w): convolutions and group norms see single frames, and on
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vivant.nn.resnet2d import Downsample2d, ResBlock2d, Upsample2d, sinusoid
 from vivant.nn.temporal import MotionModule
 from vivant.nn.transformer import BlockContext, ReferenceKind, SpatialTransformer, Strength, Tap
 
@@ -63,14 +63,6 @@ class UNetConfig:
         return (*down, "mid_block.attentions.0", *up)
 
 
-def time_sinusoid(timesteps: Tensor, channels: int) -> Tensor:
-    """Timesteps (...) to (..., channels) float32: cosines, then sines, of base 10000 (Ho et al. 2020)."""
-    half = channels // 2
-    rates = torch.exp(torch.arange(half, dtype=torch.float32, device=timesteps.device) * (-math.log(1e4) / half))
-    angles = timesteps.float()[..., None] * rates
-    return torch.cat([angles.cos(), angles.sin()], -1)
-
-
 class TimeEmbedding(nn.Module):
     """Two linear layers on the sinusoid of the timestep."""
 
@@ -81,59 +73,14 @@ class TimeEmbedding(nn.Module):
         self.linear_2 = nn.Linear(embedding, embedding)
 
     def forward(self, timesteps: Tensor) -> Tensor:
-        """Timesteps (...) to (..., E)."""
-        code = time_sinusoid(timesteps, self.width).to(self.linear_1.weight.dtype)
+        """Timesteps (R,) to (R, E)."""
+        code = sinusoid(timesteps, self.width).to(self.linear_1.weight.dtype)
         found: Tensor = self.linear_2(F.silu(self.linear_1(code)))
         return found
 
 
-class ResidualBlock(nn.Module):
-    """Norm, SiLU, convolution, plus the time, norm, SiLU, convolution; a 1x1 convolution where channels change."""
-
-    def __init__(self, inputs: int, outputs: int, embedding: int, groups: int) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inputs, eps=1e-5)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.time_emb_proj = nn.Linear(embedding, outputs)
-        self.norm2 = nn.GroupNorm(groups, outputs, eps=1e-5)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.conv_shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else None
-
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x (R F, inputs, h, w) and SiLU of the time embedding, (R F, E) or (1, E), to (R F, outputs, h, w)."""
-        h = self.conv1(F.silu(self.norm1(x))) + self.time_emb_proj(time)[:, :, None, None]
-        h = self.conv2(F.silu(self.norm2(h)))
-        return (x if self.conv_shortcut is None else self.conv_shortcut(x)) + h
-
-
-class Downsample(nn.Module):
-    """A convolution of stride 2."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(R F, C, h, w) to (R F, C, ceil(h / 2), ceil(w / 2))."""
-        found: Tensor = self.conv(x)
-        return found
-
-
-class Upsample(nn.Module):
-    """Nearest neighbour to a given size, then a convolution."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(R F, C, h, w) to (R F, C, *size)."""
-        found: Tensor = self.conv(F.interpolate(x, size=size, mode="nearest"))
-        return found
-
-
 class Pass(NamedTuple):
-    """What all blocks of one pass share. ``time``: SiLU of the time embedding, (R F, E) or (1, E). ``free``: number of
+    """What all blocks of one pass share. ``time``: time embedding, (R F, E) or (1, E). ``free``: number of
     unconditional videos, the first ones. ``save_memory``: compute each layer again in the backward pass."""
 
     time: Tensor
@@ -162,7 +109,7 @@ class Level(nn.Module):
         super().__init__()
         self.path = path
         width = channels[-1][1]
-        self.resnets = nn.ModuleList(ResidualBlock(a, b, config.embedding, config.groups) for a, b in channels)
+        self.resnets = nn.ModuleList(_residual(config, a, b) for a, b in channels)
         count = len(channels)
         if attention:
             self.attentions = nn.ModuleList(_transformer(config, width) for _ in range(count))
@@ -197,6 +144,10 @@ class Level(nn.Module):
         return x
 
 
+def _residual(config: UNetConfig, inputs: int, outputs: int) -> ResBlock2d:
+    return ResBlock2d(inputs, outputs, config.embedding, config.groups, eps=1e-5)
+
+
 def _transformer(config: UNetConfig, width: int) -> SpatialTransformer:
     return SpatialTransformer(width, config.context, config.heads, config.groups, config.reference, config.attributes)
 
@@ -214,7 +165,7 @@ class DownBlock(Level):
         pairs = [(before if j == 0 else width, width) for j in range(config.layers)]
         super().__init__(config, f"down_blocks.{number}", pairs, config.attention[number])
         last = number == len(config.widths) - 1
-        self.downsamplers = None if last else nn.ModuleList([Downsample(width)])
+        self.downsamplers = None if last else nn.ModuleList([Downsample2d(width)])
 
     def walk(self, x: Tensor, layer: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, list[Tensor]]:
         """(x after the block, the skips it leaves), running ``layer`` for each layer."""
@@ -234,7 +185,7 @@ class MidBlock(Level):
     def __init__(self, config: UNetConfig) -> None:
         width = config.widths[-1]
         super().__init__(config, "mid_block", [(width, width)], True)
-        self.resnets.append(ResidualBlock(width, width, config.embedding, config.groups))
+        self.resnets.append(_residual(config, width, width))
 
     def forward(self, x: Tensor, run: Pass) -> Tensor:
         """x (R F, C, h, w) to the same shape."""
@@ -258,11 +209,11 @@ class UpBlock(Level):
         pairs = [((before if j == 0 else width) + skip, width) for j, skip in enumerate(skips)]
         super().__init__(config, f"up_blocks.{number}", pairs, config.attention[::-1][number])
         last = number == len(widths) - 1
-        self.upsamplers = None if last else nn.ModuleList([Upsample(width)])
+        self.upsamplers = None if last else nn.ModuleList([Upsample2d(width)])
 
-    def walk(self, x: Tensor, skips: list[Tensor], layer: Callable[[int, Tensor], Tensor], stop: int = 99) -> Tensor:
-        """x after the block, taking its skips from the end of ``skips``; layers behind number ``stop`` are left out."""
-        for number in range(min(len(self.resnets), stop + 1)):
+    def walk(self, x: Tensor, skips: list[Tensor], layer: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """x after the block, taking its skips from the end of ``skips``."""
+        for number in range(len(self.resnets)):
             x = layer(number, torch.cat([x, skips.pop()], 1))
         if self.upsamplers is not None and skips:
             height, width = skips[-1].shape[2:]

@@ -82,32 +82,67 @@ class VideoUNet(UNet):
             strength: factors on reference and context.
             save_memory: compute each layer again in the backward pass instead of keeping its activations.
         """
+        return self.with_deep(sample, timestep, contexts, added, free, strength, None, save_memory)[0]
+
+    def with_deep(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        contexts: Contexts,
+        added: Tensor | None = None,
+        free: int = 0,
+        strength: Strength = Strength(),  # noqa: B008 - a tuple of numbers
+        deep: Tensor | None = None,
+        save_memory: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, and the deep features (R F, C, h, w) that enter the last block.
+
+        With ``deep``, those of a step before, only the first and the last level are computed: an approximation
+        (DeepCache, Ma et al. 2023, arXiv:2312.00858).
+        """
         rows, frames = sample.shape[:2]
         x = self.conv_in(sample.flatten(0, 1))
         if added is not None:
             some = added.flatten(0, 1)
             x = x + (some if len(some) == len(x) else F.pad(some, (0, 0) * 3 + (len(x) - len(some), 0)))
         run = Pass(self._time(timestep, rows, frames), frames, free, contexts, strength, save_memory)
-        x = self._walk(x, run)
+        skips = [x]
+        if deep is None:
+            deep = self._deep(x, skips, run)
+        else:
+            block = self.down_blocks[0]
+            assert isinstance(block, DownBlock)
+            for number in range(len(block.resnets)):
+                x = block.layer(number, x, run)
+                skips.append(x)
+        x = self._up(len(self.up_blocks) - 1, deep, skips, run)
         x = self.conv_out(F.silu(self.conv_norm_out(x)))
-        return x.unflatten(0, (rows, frames))
+        return x.unflatten(0, (rows, frames)), deep
 
     def _time(self, timestep: Tensor, rows: int, frames: int) -> Tensor:
-        """SiLU of the time embedding: (1, E), or (R F, E) if videos or frames differ."""
+        """The time embedding: (1, E), or (R F, E) if videos or frames differ."""
         if timestep.ndim == 0:
-            return F.silu(self.time_embedding(timestep[None]))
+            return self._embedded(timestep[None])
         if timestep.ndim == 1:
             timestep = timestep[:, None].expand(rows, frames)
-        return F.silu(self.time_embedding(timestep.flatten()))
+        return self._embedded(timestep.flatten())
 
-    def _walk(self, x: Tensor, run: Pass) -> Tensor:
-        skips = [x]
+    def _embedded(self, timesteps: Tensor) -> Tensor:
+        found: Tensor = self.time_embedding(timesteps)
+        return found
+
+    def _deep(self, x: Tensor, skips: list[Tensor], run: Pass) -> Tensor:
+        """All blocks but the last; leaves its skips in ``skips``."""
         for block in self.down_blocks:
             assert isinstance(block, DownBlock)
-            x, found = block.walk(x, lambda number, h, block=block: block.layer(number, h, run))  # type: ignore[misc]
-            skips += found
+            x, left = block.walk(x, lambda number, h, block=block: block.layer(number, h, run))  # type: ignore[misc]
+            skips += left
         x = self.mid_block(x, run)
-        for block in self.up_blocks:
-            assert isinstance(block, UpBlock)
-            x = block.walk(x, skips, lambda number, h, block=block: block.layer(number, h, run))  # type: ignore[misc]
+        for number in range(len(self.up_blocks) - 1):
+            x = self._up(number, x, skips, run)
         return x
+
+    def _up(self, number: int, x: Tensor, skips: list[Tensor], run: Pass) -> Tensor:
+        block = self.up_blocks[number]
+        assert isinstance(block, UpBlock)
+        return block.walk(x, skips, lambda layer, h: block.layer(layer, h, run))
