@@ -1,0 +1,151 @@
+"""Which triangle is in front at each pixel, and what it carries there.
+
+Two equal implementations: a loop over triangles compiled by numba on the CPU, and tensor operations (a scatter of
+depths) on a GPU, which also serve on the CPU where numba is not installed. Interpolation is linear in the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+_TINY_AREA = 1e-9
+_EDGE = 1e-5  # barycentric slack, so that no pixel falls between neighbours
+_CANDIDATES = 40_000_000  # pixels of bounding boxes looked at in one go by the tensor implementation
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What is seen. ``triangle``: (B, H, W) int32, row of ``triangles`` or -1. ``weights``: (B, H, W, 2) float32, of
+    the triangle's first two corners. ``triangles``: (T, 3) int32."""
+
+    triangle: Tensor
+    weights: Tensor
+    triangles: Tensor
+
+    def interpolate(self, values: Tensor) -> Tensor:
+        """(B, K, H, W) of vertex values (B or 1, V, K), 0 where nothing is seen."""
+        compiled = _compiled(values)
+        if compiled is not None:
+            return self._interpolate_compiled(compiled, values)
+        batch, height, width = self.triangle.shape
+        out = values.new_zeros((batch, height, width, values.shape[2]))
+        seen = (self.triangle >= 0).nonzero(as_tuple=True)
+        corners = self.triangles[self.triangle[seen].long()].long()
+        frame = seen[0] if len(values) > 1 else torch.zeros_like(seen[0])
+        first, second = self.weights[seen].unbind(-1)
+        a, b, c = (values[frame, corners[:, k]] for k in range(3))
+        out[seen] = a * first[:, None] + b * second[:, None] + c * (1 - first - second)[:, None]
+        return out.movedim(3, 1)
+
+    def _interpolate_compiled(self, compiled: ModuleType, values: Tensor) -> Tensor:
+        batch, height, width = self.triangle.shape
+        out = torch.zeros((batch, values.shape[2], height, width))
+        for k in range(batch):
+            carried = values[k if len(values) > 1 else 0].contiguous().numpy()
+            compiled.interpolate(
+                self.triangle[k].numpy(), self.weights[k].numpy(), self.triangles.numpy(), carried, out[k].numpy()
+            )
+        return out
+
+
+def rasterize(points: Tensor, depth: Tensor, triangles: Tensor, height: int, width: int) -> Fragments:
+    """Draw triangles (T, 3) int32 of vertices at ``points`` (B, V, 2) pixels.
+
+    ``depth``: (B, V), larger is nearer; of equal ones the first triangle wins. All float32, on one device.
+    """
+    compiled = _compiled(points)
+    batch = len(points)
+    triangle = torch.full((batch, height, width), -1, dtype=torch.int32, device=points.device)
+    weights = points.new_zeros((batch, height, width, 2))
+    if compiled is not None:
+        for b in range(batch):
+            nearest = torch.full((height, width), -1e9)  # finite: the loop is compiled with fast maths
+            compiled.draw(
+                points[b].contiguous().numpy(), depth[b].contiguous().numpy(), triangles.numpy(), nearest.numpy(),
+                triangle[b].numpy(), weights[b].numpy(),
+            )  # fmt: skip
+    else:
+        for b in range(batch):
+            _draw(points[b], depth[b], triangles, triangle[b], weights[b])
+    return Fragments(triangle, weights, triangles)
+
+
+def _compiled(tensor: Tensor) -> ModuleType | None:
+    return _compiled_module() if tensor.device.type == "cpu" else None
+
+
+@cache
+def _compiled_module() -> ModuleType | None:
+    try:
+        from vivant.rig import raster_compiled
+    except ImportError:  # numba belongs to the extra "rig": without it the tensor implementation does the work
+        return None
+    return raster_compiled
+
+
+def _draw(points: Tensor, depth: Tensor, triangles: Tensor, triangle: Tensor, weights: Tensor) -> None:
+    """One frame by tensor operations: every pixel of every bounding box is a candidate, the nearest one wins."""
+    height, width = triangle.shape
+    corners = points[triangles.long()]  # (T, 3, 2)
+    low = corners.amin(1).ceil().clamp_min(0).long()
+    high = corners.amax(1).floor().long()
+    high = torch.minimum(high, high.new_tensor([width - 1, height - 1]))
+    extent = (high - low + 1).clamp_min(0)
+    count = extent[:, 0] * extent[:, 1] * (_area(corners).abs() >= _TINY_AREA)
+    winner = torch.full((height * width,), torch.iinfo(torch.int64).min, dtype=torch.int64, device=points.device)
+    order = torch.arange(len(triangles), device=points.device)
+    for part in _parts(count):
+        index = torch.repeat_interleave(order[part], count[part])
+        local = torch.arange(len(index), device=points.device) - torch.repeat_interleave(
+            count[part].cumsum(0) - count[part], count[part]
+        )
+        x = low[index, 0] + local % extent[index, 0]
+        y = low[index, 1] + torch.div(local, extent[index, 0], rounding_mode="floor")
+        w0, w1 = _weights(corners[index], x, y)
+        inside = (w0 >= -_EDGE) & (w1 >= -_EDGE) & (1 - w0 - w1 >= -_EDGE)
+        z = depth[triangles[index].long()]
+        z = w0 * z[:, 0] + w1 * z[:, 1] + (1 - w0 - w1) * z[:, 2]
+        key = (_ordered(z) << 32) + (0x7FFFFFFF - index)
+        winner.scatter_reduce_(0, (y * width + x)[inside], key[inside], "amax")
+    seen = winner > torch.iinfo(torch.int64).min
+    index = 0x7FFFFFFF - (winner[seen] & 0xFFFFFFFF)
+    place = seen.nonzero()[:, 0]
+    w0, w1 = _weights(corners[index], place % width, torch.div(place, width, rounding_mode="floor"))
+    triangle.view(-1)[place] = index.int()
+    weights.view(-1, 2)[place] = torch.stack([w0, w1], 1)
+
+
+def _parts(count: Tensor) -> list[slice]:
+    """Ranges of triangles with a bounded number of candidate pixels."""
+    if int(count.sum()) <= _CANDIDATES:
+        return [slice(None)]
+    ends = torch.searchsorted(
+        count.cumsum(0), torch.arange(_CANDIDATES, int(count.sum()) + _CANDIDATES, _CANDIDATES, device=count.device)
+    )
+    edges = [0, *ends.clamp_max(len(count)).tolist(), len(count)]
+    return [slice(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _area(corners: Tensor) -> Tensor:
+    a, b, c = corners.unbind(1)
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
+
+
+def _weights(corners: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Barycentric weights of the first two corners at pixels x, y (N,)."""
+    a, b, c = (corner - torch.stack([x, y], 1) for corner in corners.unbind(1))
+    area = _area(corners)
+    first = (b[:, 0] * c[:, 1] - c[:, 0] * b[:, 1]) / area
+    return first, (c[:, 0] * a[:, 1] - a[:, 0] * c[:, 1]) / area
+
+
+def _ordered(z: Tensor) -> Tensor:
+    """int64 in the order of float32 numbers."""
+    bits = z.contiguous().view(torch.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
