@@ -20,6 +20,7 @@ class Part(NamedTuple):
 PARTS = {
     "pairs": Part("folders", "add_pairs", "run_pairs", "one generated video against its reference"),
     "folders": Part("folders", "add_folders", "run_folders", "a folder of generated videos against one of true ones"),
+    "sync": Part("sync", "add_arguments", "run", "whether lips fit the sound, and by how many frames they are apart"),
     "reenactment": Part("reenactment", "add_arguments", "run", "self- and cross-reenactment beside baselines"),
     "metrics": Part("listing", "add_metrics", "run_metrics", "list every metric with its definition and source"),
 }
