@@ -99,11 +99,11 @@ def _sizes(boxes: np.ndarray) -> np.ndarray:
     return np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
 
 
-def lower_face_matrices(track: Track, size: int = LOWER_FACE_SIZE) -> np.ndarray:
-    """(F, 2, 3) float64 that maps pixels of the ``lower-face`` crop to pixels of the picture."""
+def lower_face_matrices(track: Track, size: int = LOWER_FACE_SIZE, margin: float = 1.0) -> np.ndarray:
+    """(F, 2, 3) float64 that maps pixels of the ``lower-face`` crop to pixels of the picture; ``margin`` widens it."""
     smooth = gaussian_filter1d(track.align, _SMOOTH, axis=0, mode="nearest")
-    step = 2 * _HALF / size
-    corner = np.array(_CENTRE) - _HALF
+    half = _HALF * margin
+    step, corner = 2 * half / size, np.array(_CENTRE) - half
     return np.concatenate([smooth[:, :, :2] * step, smooth[:, :, :2] @ corner[:, None] + smooth[:, :, 2:]], axis=2)
 
 
@@ -135,15 +135,17 @@ def cut_published(frame: np.ndarray, square: np.ndarray) -> np.ndarray:
     return cv2.resize(face, (PUBLISHED_SIZE, PUBLISHED_SIZE))[..., ::-1]
 
 
-def lower_faces(frames: Iterable[np.ndarray], track: Track) -> Iterator[np.ndarray]:
-    """(96, 96) uint8 crops of the frames of ``track``; ``frames`` are those of the whole clip."""
-    matrices = lower_face_matrices(track)
+def lower_faces(
+    frames: Iterable[np.ndarray], track: Track, size: int = LOWER_FACE_SIZE, margin: float = 1.0
+) -> Iterator[np.ndarray]:
+    """(size, size) uint8 crops of the frames of ``track``; ``frames`` are those of the whole clip."""
+    matrices = lower_face_matrices(track, size, margin)
     for number, frame in enumerate(frames):
         at = number - track.start
         if at >= len(track):
             return
         if at >= 0:
-            yield cut_lower_face(frame, matrices[at])
+            yield cut_lower_face(frame, matrices[at], size)
 
 
 def published_faces(frames: Iterable[np.ndarray], track: Track) -> Iterator[np.ndarray]:
