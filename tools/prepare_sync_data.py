@@ -63,10 +63,10 @@ def our_clips(data: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """The clips behind the shipped weights, and what their rows say."""
     s1 = sorted((data / "grid" / "s1").glob("*.mp4"))
     kept_back = TEST_SPEAKERS | {path.stem for path in s1[7::SHARE]}
-    grid = {"group": "grid", "licence": GRID[0], "credit": GRID[1]}
     for path in s1 + sorted((data / "grid" / "others").glob("*.mp4")):
-        person = "s1" if path.parent.name == "s1" else path.stem
-        yield path, grid | {"person": person, "split": "test" if path.stem in kept_back else "train"}
+        group = path.parent.name
+        person, split = "s1" if group == "s1" else path.stem, "test" if path.stem in kept_back else "train"
+        yield path, {"group": group, "person": person, "split": split, "licence": GRID[0], "credit": GRID[1]}
     replay = {"group": "replay", "licence": f"{MIT[0]} AND {GRID[0]}", "credit": f"{MIT[1]}; {GRID[1]}"}
     for path in sorted((data / "rig" / "replay").glob("*.mp4")):
         driver, _, still = path.stem.rpartition("__")

@@ -84,6 +84,7 @@ class VideoNet(nn.Module):
 
     def __init__(self, size: SyncSize) -> None:
         super().__init__()
+        self.size = size
         a, b, c, d = size.widths
         self.stem = _convolution(3, a // 2, 5, 2)
         self.trunk = nn.Sequential(

@@ -1,0 +1,1 @@
+"""How the sync net learns: ``vivant train sync``."""
