@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import vivant.weights.modules as modules_io
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.methods.live_portrait import weights
 from vivant.methods.live_portrait.config import PRESETS
@@ -142,8 +143,8 @@ def test_bundled_weights_come_from_the_asset(tmp_path, monkeypatch):
     path = save_modules(modules, tmp_path / "tiny.safetensors", describe("tiny", config))
     row = type("Row", (), {"licence": "Apache-2.0", "source": "trained by the authors"})
     monkeypatch.setattr(weights, "BUNDLED", {"tiny": "live_portrait/tiny.safetensors"})
-    monkeypatch.setattr(weights, "asset", {"live_portrait/tiny.safetensors": path}.__getitem__)
-    monkeypatch.setattr(weights, "assets_info", lambda: {"live_portrait/tiny.safetensors": row})
+    monkeypatch.setattr(modules_io, "asset", {"live_portrait/tiny.safetensors": path}.__getitem__)
+    monkeypatch.setattr(modules_io, "assets_info", lambda: {"live_portrait/tiny.safetensors": row})
     ours, _, info = load_modules("tiny")
     assert_same(ours, modules)
     assert (info.name, info.licence, info.source) == ("tiny", "Apache-2.0", "trained by the authors")
