@@ -19,6 +19,10 @@ class FaceError(VivantError):
     """No usable face where one is needed."""
 
 
+class BodyError(VivantError):
+    """No usable person where one is needed."""
+
+
 class WeightsError(VivantError):
     """Weights are missing, damaged, of another model, or unsafe to load."""
 

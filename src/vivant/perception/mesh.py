@@ -46,6 +46,14 @@ BLENDSHAPE_POINTS: tuple[int, ...] = (
     471, 472, 473, 474, 475, 476, 477,
 )
 """The 146 mesh points the blendshape net reads."""
+
+IBUG_POINTS: tuple[int, ...] = (
+    127, 234, 93, 58, 172, 136, 150, 176, 152, 400, 379, 365, 397, 288, 323, 454, 356,
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 98, 97, 2, 326, 327,
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
+    61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91, 78, 81, 13, 311, 308, 402, 14, 178,
+)
+"""The mesh points nearest to the 68 of the iBUG layout: jaw, brows, nose, eyes, outer and inner lips."""
 # fmt: on
 
 

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
 
-from vivant.core.errors import ConfigError, FaceError
+from vivant.core.errors import BodyError, ConfigError, FaceError
 from vivant.core.face import Face
 from vivant.perception.faces import FaceFinder, check_image, is_known
 
 CUT_CORRELATION = 0.7  # of neighbouring frames' thumbnails; in talking and signing clips it stays above 0.9
 SAME_FACE = 0.6  # part of the smaller box that two tracks share when they hold one face
+
+
+class SceneCuts:
+    """Tells where a new scene begins: the grey thumbnail hardly correlates with the last; light does not matter."""
+
+    def __init__(self) -> None:
+        self._thumbnail: np.ndarray | None = None
+
+    def __call__(self, image: np.ndarray) -> bool:
+        """Whether ``image`` (H, W, 3) uint8 RGB begins a scene; the first one does not."""
+        grey = cv2.cvtColor(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        thumbnail, last = grey.astype(np.float32) - grey.mean(), self._thumbnail
+        self._thumbnail = thumbnail
+        if last is None or min(thumbnail.std(), last.std()) < 1:  # nothing to compare in an even picture
+            return False
+        return float((thumbnail * last).mean() / (thumbnail.std() * last.std())) < CUT_CORRELATION
 
 
 @dataclass
@@ -49,7 +66,7 @@ class FaceTracker:
         self._next_id = 0
         self._searched = self._looked_hard = -1
         self._tracks: dict[int, _Track] = {}
-        self._thumbnail: np.ndarray | None = None
+        self._is_cut = SceneCuts()
 
     def update(self, image: np.ndarray) -> dict[int, Face]:
         """Faces of the next frame (H, W, 3) uint8 RGB by number; ``cut`` tells whether it began a scene.
@@ -122,15 +139,6 @@ class FaceTracker:
         oldest = self._frame - self.memory
         self._tracks = {number: track for number, track in self._tracks.items() if track.seen >= oldest}
 
-    def _is_cut(self, image: np.ndarray) -> bool:
-        """Whether this frame's grey thumbnail hardly correlates with the last; light does not matter."""
-        grey = cv2.cvtColor(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
-        thumbnail, last = grey.astype(np.float32) - grey.mean(), self._thumbnail
-        self._thumbnail = thumbnail
-        if last is None or min(thumbnail.std(), last.std()) < 1:  # nothing to compare in an even picture
-            return False
-        return float((thumbnail * last).mean() / (thumbnail.std() * last.std())) < CUT_CORRELATION
-
 
 def follow(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Iterator[Face | None]:
     """The same person's face in every frame (H, W, 3) uint8 RGB, or None where it is not seen.
@@ -143,34 +151,62 @@ def follow(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Itera
         ConfigError: ``choice`` is something else.
         FaceError: the first frame with faces has too few for the number.
     """
-    return _follow(frames, _rank(choice))
+    return follow_choice(frames, FaceTracker(), parse_choice(choice, "face"), "face")
 
 
-def _follow(frames: Iterable[np.ndarray], rank: int, patience: int = 10) -> Iterator[Face | None]:
-    tracker = FaceTracker()
+class _Sized(Protocol):
+    @property
+    def size(self) -> float: ...
+
+
+Seen = TypeVar("Seen", bound=_Sized)
+
+
+class Tracker(Protocol[Seen]):
+    """Something that numbers what it sees."""
+
+    cut: bool
+
+    def update(self, image: np.ndarray) -> dict[int, Seen]:
+        """What the next frame shows, by number."""
+
+
+def follow_choice(
+    frames: Iterable[np.ndarray], tracker: Tracker[Seen], rank: int, noun: str, patience: int = 10
+) -> Iterator[Seen | None]:
+    """The ``rank``-th by size of what ``tracker`` sees, chosen again after a cut or ``patience`` frames without it."""
     chosen: int | None = None
     missing, begun = 0, False
     for image in frames:
-        faces = tracker.update(image)
-        missing = 0 if chosen in faces else missing + 1
-        if faces and (chosen is None or tracker.cut or missing > patience):
-            by_size = sorted(faces, key=lambda number: -faces[number].size)
+        seen = tracker.update(image)
+        missing = 0 if chosen in seen else missing + 1
+        if seen and (chosen is None or tracker.cut or missing > patience):
+            by_size = sorted(seen, key=lambda number: -seen[number].size)
             if rank >= len(by_size) and not begun:
-                raise FaceError(
-                    f"Face number {rank} was asked for, but the first frame with faces shows {len(by_size)}: "
-                    f"numbers count from 0, the largest face."
+                raise (FaceError if noun == "face" else BodyError)(
+                    f"{noun.capitalize()} number {rank} was asked for, but the first frame with {_plural(noun)} shows "
+                    f"{len(by_size)}: numbers count from 0, the largest {noun}."
                 )
             begun = True
             chosen = by_size[rank] if rank < len(by_size) else None
-        yield faces.get(chosen) if chosen is not None else None
+        yield seen.get(chosen) if chosen is not None else None
 
 
-def _rank(choice: str | int) -> int:
+def _plural(noun: str) -> str:
+    return "people" if noun == "person" else f"{noun}s"
+
+
+def parse_choice(choice: str | int, noun: str) -> int:
+    """Rank by size that ``choice`` means: "largest" is 0, a number itself.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     if choice == "largest":
         return 0
     text = str(choice)
     if isinstance(choice, bool) or not text.isdecimal():
-        raise ConfigError(f"Which face to follow is 'largest' or a number from 0, not '{choice}'.")
+        raise ConfigError(f"Which {noun} to follow is 'largest' or a number from 0, not '{choice}'.")
     return int(text)
 
 
