@@ -1,7 +1,7 @@
 """What every method in the registry promises, with its preset ``tiny``."""
 
 import shutil
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 
 import cv2
@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from vivant.controls.crop import crop_face
+from vivant.core.controls import Controls
 from vivant.core.registry import all_methods
 from vivant.core.spec import MethodSpec
+from vivant.core.speech import SPEECH_FEATURES, SPEECH_RATE, Speech
 from vivant.perception.faces import FaceFinder
 from vivant.training.checkpoint import flat_state
 from vivant.training.loop import Trainer
 
 METHODS = all_methods()
 TRAINABLE = [name for name, spec in METHODS.items() if spec.capabilities.trainable]
-DRIVEN = [name for name, spec in METHODS.items() if spec.capabilities.driving]
+HEARING = [name for name, spec in METHODS.items() if spec.capabilities.audio]
 STEPS = 20
 
 
@@ -47,14 +49,65 @@ def crops(config, faces):
     return crop(source, *first), [crop(driving, *other) for other in others]
 
 
-def generate(spec, faces, seed=0, inference_form=False):
+class Sliced:
+    """Features that can only be sliced along the frames, as those of a long sound."""
+
+    def __init__(self, values):
+        self._values, self.shape = values, values.shape
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, slice), "slice features along the frames before anything else"
+        return self._values[rows].copy()
+
+
+def made_speech(config, count, seed=0):
+    """Sound and features of ``count`` frames, made up."""
+    rng = np.random.default_rng(seed)
+    fps = Fraction(getattr(config, "fps", 25))
+    features = {
+        name: Sliced(rng.normal(size=(count, *SPEECH_FEATURES[name])).astype(np.float32))
+        for name in config.speech_encoders
+    }
+    samples = rng.normal(scale=0.1, size=int(count / fps * SPEECH_RATE)).astype(np.float32)
+    return Speech(samples, fps, rng.random(count).astype(np.float32), features)
+
+
+def made_controls(spec, config, drivers, seed=0):
+    """Every control that the method takes, of three frames, made up."""
+    takes, rng, count = spec.capabilities, np.random.default_rng(seed), len(drivers)
+    keypoints = np.array([[-0.2, -0.1], [0.2, -0.1], [0.0, 0.1]]) + rng.normal(scale=0.01, size=(count, 3, 2))
+    pose = rng.uniform(-0.8, 0.8, (count, getattr(config, "pose_points", 18), 3))
+    pose[..., 2] = 1
+    return Controls(
+        fps=Fraction(getattr(config, "fps", 25)),
+        count=count,
+        speech=made_speech(config, count, seed) if takes.audio else None,
+        driving=drivers if takes.driving else None,
+        keypoints=keypoints.astype(np.float32) if takes.keypoints else None,
+        pose=pose.astype(np.float32) if takes.pose else None,
+    )
+
+
+def options_of(spec, seed):
+    options = spec.part("config").Options()
+    return replace(options, seed=seed) if hasattr(options, "seed") else options
+
+
+def generate(spec, faces, seed=0, inference_form=False, controls=None):
+    """Three frames of a method of either kind: one that makes motion, or one that makes frames from controls."""
     modules, config = loaded(spec, seed)
     if inference_form:
         modules = spec.part("model").optimize_for_inference(modules)
     source, drivers = crops(config, faces)
     generator = spec.part("generate").Generator(modules, config)
+    if hasattr(generator, "generate"):
+        controls = controls or made_controls(spec, config, drivers)
+        return np.stack(list(generator.generate(source, controls, options_of(spec, seed))))
     motion = generator.motion(drivers, Fraction(25))
-    return np.stack(list(generator.animate(source, motion, spec.part("config").Options())))
+    return np.stack(list(generator.animate(source, motion, options_of(spec, seed))))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -65,7 +118,7 @@ def test_the_spec_tells_the_truth(name):
     assert "tiny" in spec.presets and set(spec.presets) <= set(config.PRESETS)
     assert is_dataclass(config.Options)
     for item in (*fields(config.Options), *(fields(config.Sliders) if spec.capabilities.sliders else ())):
-        assert item.name == "sliders" or item.metadata.get("help"), item.name
+        assert item.name in ("sliders", "seed") or item.metadata.get("help"), item.name
     for part in ("model", "weights", "generate"):
         assert spec.part(part)
 
@@ -79,7 +132,7 @@ def test_tiny_builds_on_the_cpu_in_float32(name):
     assert sum(p.numel() for p in parameters) < 10_000_000
 
 
-@pytest.mark.parametrize("name", DRIVEN)
+@pytest.mark.parametrize("name", METHODS)
 def test_three_frames_the_same_for_the_same_seed(name, faces):
     spec = METHODS[name]
     side = spec.part("config").PRESETS["tiny"].output_size
@@ -89,10 +142,21 @@ def test_three_frames_the_same_for_the_same_seed(name, faces):
     assert (first != generate(spec, faces, seed=8)).any()
 
 
-@pytest.mark.parametrize("name", DRIVEN)
+@pytest.mark.parametrize("name", METHODS)
 def test_the_inference_form_gives_the_same_frames_to_rounding(name, faces):
     plain, fast = (generate(METHODS[name], faces, 7, form).astype(int) for form in (False, True))
     assert np.abs(plain - fast).max() <= 1 and (plain != fast).mean() < 0.01
+
+
+@pytest.mark.parametrize("name", HEARING)
+def test_sound_is_heard(name, faces):
+    spec = METHODS[name]
+    config = spec.part("config").PRESETS["tiny"]
+    assert config.speech_encoders and set(config.speech_encoders) <= set(SPEECH_FEATURES)
+    _, drivers = crops(config, faces)
+    controls = made_controls(spec, config, drivers)
+    other = replace(controls, speech=made_speech(config, len(drivers), seed=1))
+    assert (generate(spec, faces, 7, controls=controls) != generate(spec, faces, 7, controls=other)).any()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -19,6 +19,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("--audio_path", "--audio-path", "--driven_audio", "--driven-audio", "--driving_audio"),
         *("--driving-audio", "--speech"),
     ),
+    "keypoints": ("--kps_path", "--kps-path"),
     "output": (
         *("--output_path", "--output-path", "--result_video", "--result-video", "--save_path", "--out"),
         *("--output_dir", "--output-dir", "--result_dir"),

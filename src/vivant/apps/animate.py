@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vivant.apps.aliases import add_aliases
+from vivant.apps.aliases import ALIASES, add_aliases
 from vivant.apps.arguments import (
     OPTION,
     SLIDER,
@@ -20,19 +20,21 @@ from vivant.apps.arguments import (
     number,
 )
 from vivant.core.errors import ConfigError
-from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.core.registry import default_method, get_method
 
 OUT = Path("out")
 
 
 def asked_method(argv: Sequence[str]) -> str:
-    """The method named in ``argv``, whose options the help and the parser then show."""
+    """The method named in ``argv``, or the default for what drives; its options the help and the parser then show."""
     for index, word in enumerate(argv):
         if word == "--method" and index + 1 < len(argv):
             return argv[index + 1]
         if word.startswith("--method="):
             return word.partition("=")[2]
-    return DEFAULT_METHOD
+    names = {word.partition("=")[0] for word in argv}
+    sound, picture = ({flag, *ALIASES[name], f"--{name}"} for flag, name in (("-a", "audio"), ("-d", "driving")))
+    return default_method(bool(names & sound) and not names & picture)
 
 
 def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -40,8 +42,15 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
     spec = get_method(asked_method(argv))
     add_source_arguments(parser)
     parser.add_argument("-d", "--driving", metavar="PATH", help="video, picture or saved motion that drives")
-    parser.add_argument("-a", "--audio", metavar="PATH", help="speech that drives, for methods that take it")
-    add_aliases(parser, "driving", "audio")
+    parser.add_argument("-a", "--audio", metavar="PATH", help="speech that drives: any audio or video file")
+    parser.add_argument(
+        "-k", "--keypoints", metavar="PATH", help="V-Kps (.npy, .safetensors, .pth) or a video to take them from"
+    )
+    parser.add_argument(
+        "--encoder", action="append", default=[], metavar="NAME=PATH",
+        help="where a speech encoder's weights lie, if not on the hub; may be given several times",
+    )  # fmt: skip
+    add_aliases(parser, "driving", "audio", "keypoints")
     parser.add_argument("--driving-face", default="largest", metavar="WHICH", help="largest or an index")
     parser.add_argument("--fps", metavar="RATE", help="frames per second, 25 or 30000/1001 (default the driver's)")
     parser.add_argument(
@@ -92,18 +101,22 @@ def run(args: argparse.Namespace) -> int:
     """Animate, or edit when only sliders are given; prints the output's path."""
     source = require_source(args)
     sliders = collect(args, SLIDER)
-    if args.driving is None and args.audio is None and sliders:
+    if args.driving is None and args.audio is None and args.keypoints is None and sliders:
         from vivant.apps.edit import run as run_edit
 
         return run_edit(args)
     from vivant.pipelines.animate import animate
+    from vivant.pipelines.controls import encoder_paths
 
-    output = Path(args.output) if args.output else default_output(source, args.driving or args.audio, ".mp4")
+    drives = args.driving or args.audio or args.keypoints
+    output = Path(args.output) if args.output else default_output(source, drives, ".mp4")
     result = animate(
         source,
         args.driving,
         output,
         audio=args.audio,
+        keypoints=args.keypoints,
+        encoders=encoder_paths(args.encoder),
         fps=args.fps,
         face=args.face,
         driving_face=args.driving_face,

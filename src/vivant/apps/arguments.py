@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from vivant.apps.aliases import OPTION_ALIASES, VALUE_ALIASES, spellings
 from vivant.core.errors import ConfigError
 from vivant.core.spec import MethodSpec
-from vivant.pipelines.options import PUBLIC_NAMES, option_types, scalar
+from vivant.pipelines.options import PUBLIC_NAMES, SEED, option_types, scalar
 
 OPTION, SLIDER, STRENGTH = "option.", "slider.", "strength."
 
@@ -22,7 +22,7 @@ def add_method_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> N
     group = parser.add_argument_group(f"options of {spec.name}")
     types = option_types(config.Options)
     for item in fields(config.Options):
-        if item.name != "sliders":
+        if item.name not in ("sliders", SEED):
             _add_option(group, item, scalar(types[item.name]))
     for name, text in spec.strengths.items():
         _add_number(group, f"--strength.{name}", f"{STRENGTH}{name}", float, text)

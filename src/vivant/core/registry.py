@@ -13,6 +13,8 @@ from vivant.core.spec import MethodSpec
 
 GROUP = "vivant.methods"
 DEFAULT_METHOD = "live-portrait"
+DEFAULT_SPEECH_METHOD = DEFAULT_METHOD
+"""The method for sound alone."""
 
 
 def all_methods() -> dict[str, MethodSpec]:
@@ -27,6 +29,11 @@ def all_methods() -> dict[str, MethodSpec]:
         spec = entry.load()
         found[spec.name] = spec
     return dict(sorted(found.items()))
+
+
+def default_method(speech_alone: bool = False) -> str:
+    """Name of the method that is used when none is asked for; ``speech_alone``: only sound drives."""
+    return DEFAULT_SPEECH_METHOD if speech_alone else DEFAULT_METHOD
 
 
 def get_method(name: str = DEFAULT_METHOD) -> MethodSpec:

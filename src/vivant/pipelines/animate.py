@@ -5,27 +5,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError
-from vivant.core.registry import DEFAULT_METHOD, get_method
-from vivant.pipelines.ahead import ahead
+from vivant.core.registry import default_method, get_method
+from vivant.core.spec import MethodSpec
 from vivant.pipelines.animation import Animation
+from vivant.pipelines.direct import directed, makes_frames
 from vivant.pipelines.drivers import Driver, open_driver, read_motion
 from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options
-from vivant.pipelines.panels import row_size, side_by_side
 from vivant.pipelines.sources import Portrait, still_portrait, video_portrait
+from vivant.pipelines.view import View
 from vivant.provenance.record import plain
 
 PLAYABLE_SIDE = 4096
@@ -49,6 +47,14 @@ class Request:
     reference: str | int = "first"
     steady_eyes: bool = False
     output: str | os.PathLike[str] | None = None
+    audio: Any = None
+    keypoints: Any = None
+    encoders: Mapping[str, str] | None = None
+
+    @property
+    def driven(self) -> bool:
+        """Whether anything but sliders moves the portrait."""
+        return any(given is not None for given in (self.driving, self.audio, self.keypoints))
 
     def generation(self) -> dict[str, Any]:
         """What is asked of the method's Generator beyond its defaults."""
@@ -62,8 +68,10 @@ def animate(
     driving: Media | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
-    audio: Media | None = None,
-    method: str = DEFAULT_METHOD,
+    audio: Any = None,
+    keypoints: Any = None,
+    encoders: Mapping[str, str] | None = None,
+    method: str | None = None,
     weights: str | os.PathLike[str] | None = None,
     preset: str | None = None,
     device: str = "auto",
@@ -89,14 +97,17 @@ def animate(
 
     Args:
         source: portrait: path of a picture or video, (H, W, 3) uint8 RGB, or a Clip.
-        driving: path of a video, picture or saved motion (.safetensors, released .pkl), an array, a Clip or a
-        motion
-            template; None edits the still with ``sliders`` into one frame.
+        driving: path of a video, picture or saved motion (.safetensors, released .pkl), an array, a Clip or a motion
+            template; with nothing that drives, the still is edited with ``sliders`` into one frame.
         output: file to write; without it, call ``.save(path)`` on the result.
-        audio: speech, for methods that take it.
-        method: name of the method; ``weights``, ``preset``, ``device``, ``dtype``, ``seed`` as in
-        :func:`vivant.load`. fps: frames per second of the result; None keeps the driver's (a source video's
-        own), exactly. face: "largest", "all" or an index (0 is the largest) of the faces in ``source``.
+        audio: speech: path of an audio or video file, an Audio, or samples (N,) at 16 kHz; the result lasts as long.
+        keypoints: V-Kps, for methods that take them: see :func:`vivant.pipelines.keypoints.read_keypoints`.
+        encoders: speech encoder -> file or folder of its weights, where they are not bundled or on the hub.
+        method: name of the method; None is the default for what drives.
+        weights, preset, device, dtype, seed: as in :func:`vivant.load`.
+        fps: frames per second of the result; None keeps the driver's (a source video's own) exactly; 25, or what the
+            method was made for, where only sound drives.
+        face: "largest", "all" or an index (0 is the largest) of the faces in ``source``.
         driving_face: "largest" or an index of the faces in ``driving``.
         sliders, strength, options: the method's own, see ``vivant animate --help``.
         crop_only: return the generated square instead of the whole picture.
@@ -117,11 +128,13 @@ def animate(
             check_output(written, overwrite, (source, driving))
     if not 0 <= quality <= 51:
         raise ConfigError(f"The quality {quality} is out of range: give 0 (best, largest) to 51.")
+    method = method or default_method(audio is not None and driving is None)
     spec = get_method(method)
-    resolved = build_options(spec, options, sliders, strength)
-    require_control(spec, driving, audio, sliders)
-    pipe = load(method, weights, preset, device, dtype, seed)
+    resolved = build_options(spec, options, sliders, strength, seed)
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
+    request.audio, request.keypoints, request.encoders = audio, keypoints, encoders
+    require_control(spec, request, bool(sliders))
+    pipe = load(method, weights, preset, device, dtype, seed)
     request.match_color, request.progress = match_color, progress
     request.reference, request.steady_eyes, request.output = reference, steady_eyes, output
     result = run(pipe, request)
@@ -142,27 +155,36 @@ def check_motion_output(path: str | os.PathLike[str]) -> None:
         raise ConfigError(f"Saved motion needs the suffix .safetensors, and {path} has another: rename it.")
 
 
-def require_control(spec: Any, driving: Any, audio: Any, sliders: Any) -> None:
+def require_control(spec: MethodSpec, request: Request, sliders: bool) -> None:
     """Refuse a wish the method cannot serve.
 
     Raises:
-        ConfigError: audio or driving for a method without it, or nothing that drives.
+        ConfigError: a control that the method does not take, or nothing that drives.
     """
-    if audio is not None and not spec.capabilities.audio:
-        raise ConfigError(f"The method '{spec.name}' is not driven by audio: give a driving video instead.")
-    if driving is not None and not spec.capabilities.driving:
+    takes = spec.capabilities
+    if request.audio is not None and not takes.audio:
+        raise ConfigError(f"The method '{spec.name}' is not driven by audio: leave the method or the sound out.")
+    if request.driving is not None and not (takes.driving or takes.pose):
         raise ConfigError(f"The method '{spec.name}' takes no driving video: see vivant methods.")
-    if driving is None and audio is None and not sliders:
-        raise ConfigError("Nothing drives the portrait: give a driving video or picture (-d), or sliders.")
+    if request.keypoints is not None and not takes.keypoints:
+        raise ConfigError(f"The method '{spec.name}' takes no keypoints: see vivant methods.")
+    if not request.driven and not sliders:
+        raise ConfigError("Nothing drives the portrait: give a driving video or picture (-d), sound (-a), or sliders.")
+    if request.audio is None and takes.audio and not (takes.driving or takes.sliders):
+        raise ConfigError(f"The method '{spec.name}' needs sound: give it with -a, for example -a speech.wav.")
+    if request.encoders and request.audio is None:
+        raise ConfigError("Speech encoders are given, but no sound that they could hear: add it with -a.")
 
 
 def run(pipe: Pipeline, request: Request) -> Animation:
-    """The animation of one request with a loaded method; reads the driver now, renders when frames are asked
+    """The animation of one request with a loaded method; reads what drives now, renders when frames are asked
     for."""
-    if request.driving is None:
+    if not request.driven:
         from vivant.pipelines.edit import edited
 
         return edited(pipe, request)
+    if makes_frames(pipe.generator):
+        return directed(pipe, request)
     begin = time.perf_counter()
     clip = as_clip(request.source, "source")
     driver = open_driver(pipe.spec, request.driving, pipe.config.family == "published")
@@ -173,7 +195,11 @@ def run(pipe: Pipeline, request: Request) -> Animation:
     motion, held = read_motion(pipe.generator, pipe.config, driver, request.driving_face, fps, request.progress)
     count = _count(portrait, len(motion))
     sound = (driver.clip.audio if driver.clip else None) or clip.audio
-    view = _View(pipe, request, portrait, driver, motion, fps, count)
+    generate = partial(pipe.generator.animate, **request.generation())
+    view = View(
+        lambda crop: generate(crop, motion, request.options),
+        portrait, fps, count, pipe.config.output_size, driver.clip, request.crop_only, request.side_by_side,
+    )  # fmt: skip
     return Animation(
         render=view.frames,
         fps=fps,
@@ -181,7 +207,7 @@ def run(pipe: Pipeline, request: Request) -> Animation:
         count=count,
         audio=sound if count > 1 else None,
         missing=tuple(motion.missing),
-        warnings=portrait.warnings + held + _size_warning(view.size),
+        warnings=portrait.warnings + held + size_warning(view.size),
         request=describe(pipe, request),
         motion=motion,
         seconds=time.perf_counter() - begin,
@@ -216,68 +242,19 @@ def _count(portrait: Portrait, motion: int) -> int:
     return portrait.count if motion == 1 else min(portrait.count, motion)
 
 
-def _size_warning(size: tuple[int, int]) -> list[str]:
+def size_warning(size: tuple[int, int]) -> list[str]:
+    """A warning for pictures that many players cannot show."""
     if max(size) <= PLAYABLE_SIDE:
         return []
     return [f"The picture is {size[1]}x{size[0]} px: many players show videos only up to {PLAYABLE_SIDE} px."]
 
 
-@dataclass
-class _View:
-    """Renders one animation, from its first frame on every call of :meth:`frames`."""
-
-    pipe: Pipeline
-    request: Request
-    portrait: Portrait
-    driver: Driver
-    motion: Any
-    fps: Fraction
-    count: int
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """Result frames (H, W, 3) uint8 RGB."""
-        generate = partial(self.pipe.generator.animate, **self.request.generation())
-        streams = [ahead(generate(crop, self.motion, self.request.options)) for crop in self.portrait.crops]
-        crop_only = self.request.crop_only
-        frames = self.portrait.cropped(streams) if crop_only else self.portrait.pasted(streams)
-        if self.request.side_by_side:
-            frames = side_by_side([*self._others(), frames], self.result_size[0])
-        return islice(frames, self.count)
-
-    def _others(self) -> list[Iterable[np.ndarray]]:
-        if self.driver.clip is None:
-            return [self.portrait.backgrounds()]
-        from vivant.media.video import at_rate
-
-        frames = at_rate(self.driver.clip, self.fps).frames
-        return [self.portrait.backgrounds(), cycle(frames) if self.driver.clip.count == 1 else frames]
-
-    @property
-    def result_size(self) -> tuple[int, int]:
-        """(height, width) of the result alone."""
-        if self.request.crop_only:
-            side = self.pipe.config.output_size
-            return side, side * len(self.portrait.crops)
-        return self.portrait.clip.size
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of what :meth:`frames` yields."""
-        if not self.request.side_by_side:
-            return self.result_size
-        sizes = [self.portrait.clip.size, self.result_size]
-        if self.driver.clip is not None:
-            sizes.append(self.driver.clip.size)
-        return row_size(sizes, self.result_size[0])
-
-
 def describe(pipe: Pipeline, request: Request) -> dict[str, Any]:
     """What the run record says about method, weights, options and inputs."""
     shown = {key: getattr(request, key) for key in ("face", "driving_face", "fps", "crop_only", "side_by_side")}
-    inputs = {"source": request.source}
+    given = {role: getattr(request, role) for role in ("source", "driving", "audio", "keypoints")}
+    inputs = {role: value for role, value in given.items() if value is not None}
     files = {Path(file).name: digest for file, digest in pipe.weights_info.files.items()}
-    if request.driving is not None:
-        inputs["driving"] = request.driving
     return {
         "method": pipe.spec.name,
         "preset": pipe.preset,

@@ -108,13 +108,16 @@ class Pipeline:
         strength: Mapping[str, float] | None = None,
     ) -> Any:
         """The method's Options, checked; raises ConfigError on an unknown name or a value out of range."""
-        return build_options(self.spec, values, sliders, strength)
+        return build_options(self.spec, values, sliders, strength, self.seed)
 
     def animate(
         self,
         source: Media,
         driving: Media | None = None,
         *,
+        audio: Any = None,
+        keypoints: Any = None,
+        encoders: Mapping[str, str] | None = None,
         face: str | int = "largest",
         driving_face: str | int = "largest",
         fps: float | str | Fraction | None = None,
@@ -128,13 +131,15 @@ class Pipeline:
         steady_eyes: bool = False,
         **values: Any,
     ) -> Animation:
-        """Animate ``source`` by ``driving``; see :func:`vivant.animate` for the arguments."""
-        from vivant.pipelines.animate import Request, run
+        """Animate ``source`` by what drives it; see :func:`vivant.animate` for the arguments."""
+        from vivant.pipelines.animate import Request, require_control, run
 
         options = self.options(values, sliders, strength)
         request = Request(source, driving, options, face, driving_face, fps, crop_only, side_by_side)
         request.match_color, request.progress = match_color, progress
         request.reference, request.steady_eyes = reference, steady_eyes
+        request.audio, request.keypoints, request.encoders = audio, keypoints, encoders
+        require_control(self.spec, request, bool(sliders))
         return run(self, request)
 
     def edit(

@@ -88,13 +88,18 @@ def checked_fields(what: str, kind: type, values: Mapping[str, Any]) -> dict[str
     return {name: checked(what, known[name], types[name], value) for name, value in values.items()}
 
 
+SEED = "seed"
+"""Field of the Options of a method that draws by chance; the run's own seed fills it, so it is no option of its own."""
+
+
 def build_options(
     spec: MethodSpec,
     values: Mapping[str, Any] | None = None,
     sliders: Mapping[str, Any] | None = None,
     strength: Mapping[str, float] | None = None,
+    seed: int = 0,
 ) -> Any:
-    """The method's ``Options`` with ``values``, ``sliders`` and ``strength`` applied to its defaults.
+    """The method's ``Options`` with ``values``, ``sliders``, ``strength`` and ``seed`` applied to its defaults.
 
     Raises:
         ConfigError: an unknown name or a value out of range; the message names the nearest or the range.
@@ -108,6 +113,8 @@ def build_options(
         chosen[STRENGTH_FIELDS.get(name, f"strength_{name}")] = value
     chosen.pop("sliders", None)
     options = config.Options(**checked_fields("option", config.Options, chosen))
+    if SEED not in chosen and any(item.name == SEED for item in fields(config.Options)):
+        options = replace(options, **{SEED: seed})
     if sliders:
         if not spec.capabilities.sliders:
             raise ConfigError(f"The method '{spec.name}' has no sliders: leave them out.")

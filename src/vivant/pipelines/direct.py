@@ -1,0 +1,71 @@
+"""Animations of methods that make frames from controls themselves (``Generator.generate``), in one phase."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from vivant.core.clip import Clip
+from vivant.core.errors import ConfigError
+from vivant.pipelines.animation import Animation
+from vivant.pipelines.controls import SPEECH_FPS, driving_clip, read_controls
+from vivant.pipelines.inputs import as_clip, as_fps, check_moving, name_of
+from vivant.pipelines.sources import still_portrait
+from vivant.pipelines.view import View
+
+if TYPE_CHECKING:
+    from vivant.pipelines.animate import Request
+    from vivant.pipelines.load import Pipeline
+
+
+def makes_frames(generator: Any) -> bool:
+    """Whether a method's Generator makes frames from controls; else it makes motion first, which is then rendered."""
+    return hasattr(generator, "generate")
+
+
+def directed(pipe: Pipeline, request: Request) -> Animation:
+    """The animation of one request; controls are read now, frames are made when they are asked for.
+
+    Raises:
+        ConfigError: the source is a video, or the driver is saved motion.
+        MediaError, FaceError: an input cannot be used.
+    """
+    from vivant.pipelines.animate import describe, size_warning
+
+    begin = time.perf_counter()
+    clip, name = as_clip(request.source, "source"), name_of(request.source, "source")
+    if clip.count != 1:
+        raise ConfigError(f"The method '{pipe.spec.name}' moves a still, and {name} is a video: give a picture.")
+    driver = None if request.driving is None else driving_clip(request.driving)
+    if request.output is not None:
+        check_moving(request.output, driver, *([_SPEAKS] if request.audio is not None else []))
+    portrait = still_portrait(pipe.finder, clip, pipe.config, request.face, name)
+    portrait.match_color = request.match_color
+    driven = read_controls(pipe, request, _fps(pipe, request, driver), driver)
+    controls = driven.controls
+    view = View(
+        lambda crop: pipe.generator.generate(crop, controls, request.options),
+        portrait, controls.fps, controls.count, pipe.config.output_size, driver, request.crop_only,
+        request.side_by_side,
+    )  # fmt: skip
+    return Animation(
+        render=view.frames,
+        fps=controls.fps,
+        size=view.size,
+        count=controls.count,
+        audio=driven.sound if controls.count > 1 else None,
+        warnings=portrait.warnings + driven.warnings + size_warning(view.size),
+        request=describe(pipe, request),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+_SPEAKS = Clip((), SPEECH_FPS, (1, 1))
+"""Stands for something that moves, where sound drives."""
+
+
+def _fps(pipe: Pipeline, request: Request, driver: Clip | None) -> Fraction:
+    """The rate asked for, else the driver's, else the method's own (``config.fps``), else 25."""
+    from_driver = None if driver is None or driver.count == 1 else driver.fps
+    return as_fps(request.fps) or from_driver or Fraction(getattr(pipe.config, "fps", SPEECH_FPS))
