@@ -14,7 +14,7 @@ Better = Literal["higher", "lower", "near 0", "near 1", "as the truth"]
 Level = Literal["frame", "clip", "set"]
 Statistic = Literal["mean", "correlation", "gain", "distance"]
 INFINITE = float("inf")
-PROBES = ("pixels", "perceptual", "geometry", "identity", "steadiness", "flow", "features", "sound", "words")
+PROBES = ("pixels", "perceptual", "geometry", "identity", "steadiness", "flow", "features", "sync", "sound", "words")
 """Modules of :mod:`vivant.metrics.probes`, in the order of the tables."""
 
 

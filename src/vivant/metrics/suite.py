@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -38,8 +38,10 @@ class Run:
         return [(subject, known[subject.id]) for subject in self.subjects if subject.id in known]
 
 
-def run_suite(subjects: Sequence[Subject], plan: Plan, out: Path, workers: int = 1) -> Run:
-    """Measure every clip that has no result of these settings in ``out`` yet.
+def run_suite(
+    subjects: Sequence[Subject], plan: Plan, out: Path, workers: int = 1, failed: Mapping[str, str] | None = None
+) -> Run:
+    """Measure every clip that has no result of these settings in ``out`` yet; ``failed``: what failed before.
 
     Raises:
         MediaError: no clip could be measured, or two have one id.
@@ -47,7 +49,7 @@ def run_suite(subjects: Sequence[Subject], plan: Plan, out: Path, workers: int =
     if len({subject.id for subject in subjects}) < len(subjects):
         raise MediaError("Two clips have one id: ids must be unique.")
     folder, settings = ResultFolder(out), plan.fingerprint()
-    run = Run(plan, out, list(subjects), workers=workers)
+    run = Run(plan, out, list(subjects), failed=dict(failed or {}), workers=workers)
     kept = {subject.id: folder.load(subject, settings) for subject in subjects}
     todo = [subject for subject in subjects if kept[subject.id] is None]
     begin = time.perf_counter()

@@ -12,6 +12,7 @@ from vivant.metrics.metric import Metric
 from vivant.metrics.statistics import Estimate
 from vivant.metrics.suite import Run
 from vivant.metrics.summary import Summary, by_group, summarise
+from vivant.metrics.view import view_text
 
 FORMAT = 1
 NOTES = (
@@ -78,7 +79,11 @@ def report_markdown(run: Run, title: str, about: Mapping[str, Any]) -> str:
     summary = summarise(run)
     told = ", ".join(f"{name} {value}" for name, value in about.items() if value not in (None, "", []))
     lines = [f"# {title}", "", *([told + ".", ""] if told else [])]
-    lines += [f"{summary.clips} clips, {summary.frames} frames; {_view_text(run)}.", "", summary_markdown(summary)]
+    lines += [
+        f"{summary.clips} clips, {summary.frames} frames; {view_text(run.plan.view)}.",
+        "",
+        summary_markdown(summary),
+    ]
     for group, part in by_group(run).items():
         lines += [f"## {group}", "", summary_markdown(part)]
     lines += [NOTES, ""]
@@ -97,14 +102,6 @@ def report_markdown(run: Run, title: str, about: Mapping[str, Any]) -> str:
 
 def _blocks(lines: Sequence[str]) -> list[str]:
     return [line.rstrip("\n") for line in lines if line]
-
-
-def _view_text(run: Run) -> str:
-    view = run.plan.view
-    words = [f"every {view.stride}th frame" if view.stride > 1 else "every frame", f"aligned by {view.align}"]
-    words += [f"scaled to {view.size[1]}x{view.size[0]}"] if view.size else []
-    words += [f"at {view.fps} frames a second"] if view.fps else []
-    return ", ".join(words + ([f"from frame {view.first} on"] if view.first else []))
 
 
 def cell(estimate: Estimate, digits: int, interval: bool = True) -> str:

@@ -54,6 +54,19 @@ class View:
         return self
 
 
+_ALIGNED = {"whole": "whole pictures", "square": "the centre square", "face": "one square around the first face"}
+
+
+def view_text(view: View) -> str:
+    """A view in words."""
+    words = [f"every {view.stride}. frame" if view.stride > 1 else "every frame"]
+    words += [f"from frame {view.first} on"] if view.first else []
+    words += [f"at most {view.frames}"] if view.frames else []
+    words += [f"{view.fps} frames a second"] if view.fps else []
+    size = f" at {view.size[1]}x{view.size[0]}" if view.size else ""
+    return ", ".join([*words, f"{_ALIGNED[view.align]}{size}"])
+
+
 @dataclass
 class Block:
     """Up to ``BLOCK`` frames that follow each other, from the clips of one subject.

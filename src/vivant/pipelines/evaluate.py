@@ -21,8 +21,12 @@ PARTS = {
     "pairs": Part("folders", "add_pairs", "run_pairs", "one generated video against its reference"),
     "folders": Part("folders", "add_folders", "run_folders", "a folder of generated videos against one of true ones"),
     "sync": Part("sync", "add_arguments", "run", "whether lips fit the sound, and by how many frames they are apart"),
+    "method": Part("run_method", "add_method", "run_method", "run a method on a manifest and measure its results"),
+    "protocol": Part("run_method", "add_protocol", "run_protocol", "the protocol of a published table"),
     "reenactment": Part("reenactment", "add_arguments", "run", "self- and cross-reenactment beside baselines"),
+    "degradations": Part("degradations", "add_arguments", "run", "spoil true clips and see that metrics notice"),
     "metrics": Part("listing", "add_metrics", "run_metrics", "list every metric with its definition and source"),
+    "protocols": Part("listing", "add_protocols", "run_protocols", "list every protocol and what it needs"),
 }
 
 

@@ -85,6 +85,8 @@ def window_features(described: np.ndarray) -> np.ndarray:
     """(F, 112) features of the frames of a clip -> (F // 16, 336): of each whole window of 16 frames, the mean over
     time, the standard deviation over time, and the mean absolute change from frame to frame."""
     count = len(described) // WINDOW
+    if not count:
+        return np.empty((0, 3 * described.shape[1]), np.float32)
     windows = described[: count * WINDOW].reshape(count, WINDOW, -1).astype(np.float64)
     change = np.abs(np.diff(windows, axis=1)).mean(1)
     return np.concatenate([windows.mean(1), windows.std(1), change], axis=1).astype(np.float32)

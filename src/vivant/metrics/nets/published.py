@@ -48,6 +48,12 @@ PUBLISHED = {
     "lpips-vgg": Published(
         ("lpips_vgg.pth", "vgg.pth"), "richzhang/PerceptualSimilarity, v0.1 (also in torchmetrics)", "BSD-2-Clause"
     ),
+    "syncnet": Published(
+        ("syncnet_v2.model",),
+        "joonson/syncnet_python (Chung and Zisserman 2016)",
+        "MIT for the code; the file has no licence of its own",
+        (("ByteDance/LatentSync", "auxiliary/syncnet_v2.model"),),
+    ),
     "arcface": Published(
         ("w600k_r50.onnx", "arcface.onnx", "glintr100.onnx"),
         "deepinsight/insightface, recognition models in ONNX, 112 px",

@@ -111,4 +111,12 @@ class _Features:
                 kind, values = "lite0-windows", window_features(values)
             if kind in self._kinds:
                 found.features.setdefault(kind, {})[role] = values
+        if self._case.subject.made is not None:
+            self._tell_short(found)
         return found
+
+    def _tell_short(self, found: Findings) -> None:
+        """A clip without a whole window gives nothing to the video metrics."""
+        for name, kind in (("fvd", "i3d"), ("fvd-lite0", "lite0-windows")):
+            if kind in self._kinds and not len(found.features.get(kind, {}).get("made", ())):
+                found.missing[name] = f"it is shorter than {WINDOW} frames"

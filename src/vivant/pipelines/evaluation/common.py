@@ -115,14 +115,23 @@ def check_plots(args: argparse.Namespace) -> None:
 
 
 def evaluate(
-    subjects: Sequence[Subject], plan: Plan, args: argparse.Namespace, out: Path, title: str, about: Mapping[str, Any]
+    subjects: Sequence[Subject],
+    plan: Plan,
+    args: argparse.Namespace,
+    out: Path,
+    title: str,
+    about: Mapping[str, Any],
+    failed: Mapping[str, str] | None = None,
 ) -> int:
-    """Measure, write everything, print the table, check the gate; returns the exit code."""
+    """Measure, write everything, print the table, check the gate; returns the exit code.
+
+    ``failed``: clips that could not even be generated, and why.
+    """
     from vivant.metrics.suite import run_suite
 
     limits = gate_of(args)
     check_plots(args)
-    run = run_suite(subjects, plan, out, args.workers)
+    run = run_suite(subjects, plan, out, args.workers, failed)
     print(write_report(run, out, args.title or title, about))
     draw(run, args, out)
     return check_gate(limits, out)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,8 @@ import numpy as np
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
 from vivant.core.registry import DEFAULT_METHOD
+from vivant.pipelines.evaluation.generate import weights_hash
+from vivant.pipelines.evaluation.items import spread
 
 if TYPE_CHECKING:
     from vivant.data.manifest import Row
@@ -68,20 +68,6 @@ def arguments_used(args: argparse.Namespace) -> dict[str, Any]:
     """The choices that pick the cases; the data folder by its name only."""
     names = ("split", "group", "task", "limit", "portraits", "drivers")
     return {"folder": Path(args.data).name} | {name: getattr(args, name) for name in names}
-
-
-def spread(rows: Sequence[Row], count: int) -> list[Row]:
-    """``count`` rows taken in turn from every group and, within it, from every person, in order of id."""
-    groups: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in sorted(rows, key=lambda row: row.id):
-        groups[row.group][row.person].append(row)
-    turns = [in_turn(list(people.values())) for _, people in sorted(groups.items())]
-    return in_turn(turns)[:count]
-
-
-def in_turn(lists: Sequence[Sequence[Any]]) -> list[Any]:
-    """First of every list, then second of every list, and so on."""
-    return [item for row in zip_longest(*lists) for item in row if item is not None]
 
 
 def make_cases(args: argparse.Namespace) -> list[Case]:
@@ -163,9 +149,3 @@ def generator_animator(generator: Any, options: Any) -> Animator:
         return generator.animate(source, generator.motion(drivers), options)
 
     return animate
-
-
-def weights_hash(info: Any) -> str:
-    """What fixes the weights: the SHA-256 of their files, or where random ones come from."""
-    hashes = sorted(info.files.values())
-    return " ".join(hashes) if hashes else str(info.source)
