@@ -97,7 +97,15 @@ def test_the_command_makes_its_table(speaker: list[np.ndarray], tmp_path: Path) 
     page.write_text("<!-- vivant evaluate degradations -->\n<!-- end -->\n")
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    words = ["degradations", "--reference", str(tmp_path / "true"), "--out", str(tmp_path / "out"), "--update", str(page)]
+    words = [
+        "degradations",
+        "--reference",
+        str(tmp_path / "true"),
+        "--out",
+        str(tmp_path / "out"),
+        "--update",
+        str(page),
+    ]
     names = ["psnr", "l1", "flicker", "f-mse", "colour-drift"]
     code = evaluate.run(parser.parse_args([*words, "--metrics", ",".join(names)]))
     table = page.read_text()
