@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vivant.rig.anatomy import LID_RING_LEFT, LID_RING_RIGHT, smoothstep
+from vivant.rig.anatomy import BROW_LEFT, BROW_RIGHT, LID_RING_LEFT, LID_RING_RIGHT, smoothstep
 from vivant.rig.camera import DISTANCE
 from vivant.rig.head import HeadModel
 from vivant.rig.layers import push_pull
@@ -15,7 +15,7 @@ from vivant.rig.shape import Shape
 
 IRIS_PATCH = 96
 IRIS_REACH = 1.4  # iris radii from the centre to the edge of its patch
-_IRISES = ((473, LID_RING_LEFT), (468, LID_RING_RIGHT))
+_IRISES = ((473, LID_RING_LEFT, BROW_LEFT), (468, LID_RING_RIGHT, BROW_RIGHT))
 _IRIS_CM = (0.45, 0.75)  # radius; the detector's is off on small eyes
 _BINS = 24
 
@@ -26,7 +26,8 @@ class Eye:
 
     ``corner``: (2,) pixel of the still at the first pixel of the patches. ``sclera``: (P, P, 3) white of the eye
     without iris; ``residual``: (P, P, 3) what is missing to the photo within the lids; 0..255.
-    ``iris``: (96, 96, 4) colour and opacity 0..255, over -1.4..1.4 iris radii. ``iris_centre`` (2,) and
+    ``lid``: (P, P, 3) plain skin of the lids, as far as it can be told from the skin around, without lashes and brow.
+    ``lashes``: (3,) colour of the line that a shut lid ends in. ``iris``: (96, 96, 4) colour and opacity 0..255, over -1.4..1.4 iris radii. ``iris_centre`` (2,) and
     ``iris_radius`` in pixels of the still. ``iris_directions``: (5, 3) unit vectors from the ball's centre to the iris
     centre and its four rim points in the detector's order. ``opening``: height over width of the lids in the still.
     """
@@ -36,6 +37,8 @@ class Eye:
     corner: np.ndarray
     sclera: np.ndarray
     residual: np.ndarray
+    lid: np.ndarray
+    lashes: np.ndarray
     iris: np.ndarray
     iris_centre: np.ndarray
     iris_radius: float
@@ -54,7 +57,13 @@ def make_eyes(image: np.ndarray, landmarks: np.ndarray, shape: Shape) -> tuple[E
 
 
 def _make_eye(
-    image: np.ndarray, landmarks: np.ndarray, shape: Shape, ball: np.ndarray, iris: int, ring: tuple[int, ...]
+    image: np.ndarray,
+    landmarks: np.ndarray,
+    shape: Shape,
+    ball: np.ndarray,
+    iris: int,
+    ring: tuple[int, ...],
+    brow: tuple[int, ...],
 ) -> Eye:
     low, high = ball.min(0), ball.max(0)
     radius = float((high - low)[:2].mean() / 2) * 0.985
@@ -75,12 +84,15 @@ def _make_eye(
     residual = (part - _composed(sclera, patch, x, y, iris_centre - corner, iris_radius)) * cv2.dilate(
         within, np.ones((3, 3))
     )[..., None]
+    lid, lashes = _lid_skin(part, within, _polygon(landmarks[list(brow), :2] - corner, part.shape[:2]), scale)
     return Eye(
         centre=centre,
         radius=radius,
         corner=corner,
         sclera=sclera.astype(np.float32),
         residual=residual.astype(np.float32),
+        lid=lid,
+        lashes=lashes,
         iris=patch.astype(np.float32),
         iris_centre=iris_centre,
         iris_radius=iris_radius,
@@ -114,6 +126,29 @@ def _sclera(part: np.ndarray, weight: np.ndarray, iris_radius: float) -> np.ndar
     support = cv2.GaussianBlur(weight.astype(np.float32), (0, 0), iris_radius * 0.5)
     support = np.clip(support * 4, 0, 1)[..., None]
     return push_pull(part, weight) * support + usual * (1 - support)
+
+
+def _lid_skin(part: np.ndarray, eye: np.ndarray, brow: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Skin (P, P, 3) for a shut lid, continued from the skin around eye and brow, and the colour of its lashes (3,).
+
+    The photo shows a narrow band of the lid, with lashes and shadow; stretched over the eye it would be streaks.
+    """
+
+    def grown(mask: np.ndarray, cm: float) -> np.ndarray:
+        return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(cm * scale)) + 1,) * 2))
+
+    near_eye = grown(eye, 0.15)
+    skin = 1 - np.maximum(near_eye, grown(brow, 0.06))
+    light = part.mean(-1)
+    usual = np.median(light[skin > 0.5]) if (skin > 0.5).any() else light.mean()
+    skin = skin * (light < 1.6 * usual)  # no glints
+    # a shut lid stands out of the shadow under the brow, but not into full light
+    shadow, lit = (push_pull(part, skin * (light > least * usual)) for least in (0.3, 0.6))
+    filled = cv2.GaussianBlur((shadow + lit) / 2, (0, 0), max(0.6, 0.25 * scale))
+    rim = (near_eye > 0.5) & (cv2.erode(eye, np.ones((3, 3))) < 0.5)
+    dark = part[rim][light[rim] <= np.percentile(light[rim], 15)].mean(0) if rim.any() else np.full(3, 40.0)
+    lashes = np.minimum(dark, 0.45 * filled.mean((0, 1)))
+    return filled.astype(np.float32), lashes.astype(np.float32)
 
 
 def _iris_patch(part: np.ndarray, visible: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:

@@ -19,10 +19,12 @@ from vivant.rig.shape import LIP_REACH
 if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
 
-CHANNELS = 6
-"""Of every drawn vertex: texture x and y, opacity, and three more: mirrored texture x, y and their weight on the face,
-colour in the mouth, iris x, y (in iris radii) on the eyes."""
+CHANNELS = 8
+"""Of every drawn vertex: texture x and y, opacity; three more: mirrored texture x, y and their weight on the face,
+colour in the mouth, iris x, y (in iris radii) on the eyes; and on closing lids, positive on the person's left and
+negative on the right: how far the lid's plain skin replaces the photo, nearness to the lashes."""
 _LOWEST, _HIGHEST = -0.5, 1.3  # of an expression unit
+_SHUT = 1.0  # highest blink: the lids meet there
 _FULL_LOOK = 0.45  # rad of gaze up or down for the full eyeLook unit of the lids
 _COLLISION = 0.05  # cm by which lips may press into each other
 _LID_SLIDE = 0.20  # cm by which a closing lid's texture slides, or lashes smear into a black lid
@@ -111,6 +113,8 @@ class Poser:
         shape = self.rig.shape
         places = [shape.placement.moved(row.astype(np.float64)) for row in motion.pose]
         expression = np.clip(shape.expression + motion.expression + _looking(motion.gaze), _LOWEST, _HIGHEST)
+        blinks = [lid.unit for lid in shape.lids]
+        expression[:, blinks] = np.minimum(expression[:, blinks], _SHUT)
         camera = _Camera(places, self)
         relative_yaw = self._tensor(np.array([_yaw(p, shape.placement) for p in places])) / 10
         units = self._tensor(expression)
@@ -169,6 +173,10 @@ class Poser:
             slide = slide + self._tensor(ramp) * (closing[:, k] * _LID_SLIDE * scale)[:, None]
         carried = self._carried.repeat(len(gap), 1, 1)
         carried[..., :2] += slide[..., None] * self._up
+        for k, sign in enumerate((1, -1)):
+            shut = sign * closing[:, k, None]
+            carried[..., 6] += shut.sign() * step(0.1, 0.7, shut.abs()) * self._tensor(self._layout.lid_skins[k])
+            carried[..., 7] += shut * self._tensor(self._layout.lashes[k])
         return carried
 
     def _move_sheet(self, camera: _Camera, units: Tensor, relative_yaw: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,7 +236,7 @@ class _Ball:
         self._directions = hemisphere()[0].astype(np.float64)
         self._place, self._centre = shape.placement, shape.centre
         still = self._place.pixels(self._place.seen(self._at(self._directions)), self._centre)
-        self._carried = np.concatenate([still, np.ones((len(still), 1)), np.zeros((len(still), 3))], 1)
+        self._carried = np.concatenate([still, np.ones((len(still), 1)), np.zeros((len(still), CHANNELS - 3))], 1)
 
     def _at(self, directions: np.ndarray) -> np.ndarray:
         return self._eye.centre + self._eye.radius * directions
@@ -271,6 +279,8 @@ class _Layout:
         self.carried = self._carried(rig, face, mouth)
         self.lip_side = np.concatenate([body.lip_side[face], np.zeros(len(mouth))])
         self.lid_ramps = [np.concatenate([_lid_ramp(upper)[face], np.zeros(len(mouth))]) for upper, _ in body.lids]
+        self.lid_skins = [np.concatenate([_lid_skin(upper)[face], np.zeros(len(mouth))]) for upper, _ in body.lids]
+        self.lashes = [np.concatenate([_near_lashes(upper)[face], np.zeros(len(mouth))]) for upper, _ in body.lids]
         rims = np.concatenate([body.upper_lip.rim, body.lower_lip.rim])
         self.rim_rows = row_in_face[rims]
         self.rim_triangles = _strip(body.upper_lip, body.lower_lip)
@@ -282,7 +292,7 @@ class _Layout:
         carried[: len(face), 2] = anatomy().alpha[face]
         carried[: len(face), 3:5], carried[: len(face), 5] = rig.skin.mirrored[face], rig.skin.mirror[face]
         carried[len(face) :, :2], carried[len(face) :, 2] = rig.shape.pixels[mouth], 1
-        carried[len(face) :, 3:] = rig.mouth.colours[mouth]
+        carried[len(face) :, 3:6] = rig.mouth.colours[mouth]
         return carried
 
 
@@ -291,6 +301,23 @@ def _lid_ramp(edge: Edge) -> np.ndarray:
     ramp = np.zeros(FACE_END, np.float32)
     ramp[edge.skin] = smoothstep(0.03, 0.16, edge.distance) * smoothstep(1.25, 0.45, edge.distance)
     return ramp
+
+
+def _lid_skin(edge: Edge) -> np.ndarray:
+    """(FACE_END,) where a shut upper lid shows plain skin: from its lashes to below the brow."""
+    weight = np.zeros(FACE_END, np.float32)
+    weight[edge.skin] = smoothstep(0.0, 0.10, edge.distance) * smoothstep(1.0, 0.3, edge.distance)
+    return weight
+
+
+def _near_lashes(edge: Edge) -> np.ndarray:
+    """(FACE_END,) 1 at the edge of the upper lid, 0 from 0.2 cm on; the corners have none."""
+    near = np.zeros(FACE_END, np.float32)
+    along = edge.along[edge.nearest]
+    near[edge.skin] = (
+        np.clip(1 - edge.distance / 0.2, 0, 1) * smoothstep(0.0, 0.06, along) * smoothstep(1.0, 0.9, along)
+    )
+    return near
 
 
 def _strip(upper: Edge, lower: Edge) -> np.ndarray:

@@ -158,7 +158,7 @@ class Renderer:
         opacity = torch.where(cut.skin, part[:, 2], cut.any.float())
         under = drawn.image[:, :, rows, columns]
         drawn.image[:, :, rows, columns] = under + (colour - under) * opacity[:, None]
-        self._label(drawn, box, cut, opacity, seen.triangle[:, rows, columns], part[:, 6])
+        self._label(drawn, box, cut, opacity, seen.triangle[:, rows, columns], part[:, -1])
         return drawn
 
     def _draw_sheet(self, posed: Posed) -> _Drawn:

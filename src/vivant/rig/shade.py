@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
 
 _MOUTH_SHADE = 0.22  # cm over which the lips' shadow fades
+_LID_SKIN, _LASHES = 0.8, 0.85  # opacity of what is drawn on a shut lid
 _GAZE_FADE = 0.14  # rad; where the photo's own glints and shadows on the eye have faded
 
 
@@ -91,6 +92,7 @@ class Shader:
             )
             for eye in rig.eyes
         ]
+        self._lids = [(self._texture(eye.lid), torch.as_tensor(eye.lashes, device=device)) for eye in rig.eyes]
         self._mirrors = bool(rig.skin.mirror.max() > 0.01)
         self._pixels_per_cm = rig.shape.placement.pixels_per_cm
 
@@ -107,10 +109,25 @@ class Shader:
         if self._mirrors:
             weight = (carried[:, 5] * parts.skin)[:, None]
             colour = colour * (1 - weight) + sample(self._photo, carried[:, 3:5]) * weight
+        self._close_lids(colour, carried, parts.skin)
         self._mouth(colour, carried, parts.mouth, posed, zoom)
         for k, mask in enumerate(parts.eyes):
             self._eye(colour, carried, mask, posed.gaze, k)
         return colour
+
+    def _close_lids(self, colour: Tensor, carried: Tensor, skin: Tensor) -> None:
+        """Draw the skin and the lash line of closing lids into ``colour`` in place."""
+        for k, sign in enumerate((1, -1)):
+            where = (skin & ((sign * carried[:, 6] > 0.003) | (sign * carried[:, 7] > 0.003))).nonzero(as_tuple=True)
+            if len(where[0]) == 0:
+                continue
+            (lid, lashes), corner = self._lids[k], self._eyes[k][2]
+            values = carried.movedim(1, 3)[where]
+            drawn = colour.movedim(1, 3)[where]
+            weight = (sign * values[:, 6:7]).clamp(0, 1) * _LID_SKIN
+            drawn = drawn + (sample_list(lid, values[:, :2] - corner) - drawn) * weight
+            line = step(0.35, 0.85, sign * values[:, 7:8]) * _LASHES
+            colour.movedim(1, 3)[where] = drawn + (lashes - drawn) * line
 
     def _mouth(self, colour: Tensor, carried: Tensor, mask: Tensor, posed: Posed, zoom: float) -> None:
         """Draw the mouth into ``colour`` in place: teeth and gums with the shadow of the lips, or the photo's own."""

@@ -154,6 +154,7 @@ def _mouth_setback(head: HeadModel) -> np.ndarray:
 
 def _lid_closures(base: np.ndarray, expression: np.ndarray, head: HeadModel) -> tuple[LidClosure, LidClosure]:
     found = []
+    rest = base + np.tensordot(expression.astype(np.float32), head.expression, 1)
     for unit, (upper, lower) in zip(("eyeBlink_L", "eyeBlink_R"), anatomy().lids):
         row = head.expression_names.index(unit)
         blink = expression.astype(np.float32).copy()
@@ -163,9 +164,11 @@ def _lid_closures(base: np.ndarray, expression: np.ndarray, head: HeadModel) -> 
         middle = np.clip(np.sin(np.pi * upper.along), 0, 1) ** 0.5  # the corners stay
         open_above, open_below = lower.at(upper.along) @ below - above, upper.at(lower.along) @ above - below
         down = 0.85 * open_above
+        down[:, 0] = rest[upper.rim, 0] - above[:, 0]  # straight down, or points of both lids part sideways
         down[:, 1] -= 0.09 * middle
         down[:, 2] = 0.5 * open_above[:, 2] + 0.05  # over the lower lid, not into it
         up = 0.15 * open_below
+        up[:, 0] = rest[lower.rim, 0] - below[:, 0]
         up[:, 2] = 0
         found.append(
             LidClosure(
