@@ -13,6 +13,7 @@ from vivant.rig.eyes import Eye, make_eyes
 from vivant.rig.fit import HeadFit, fit_head
 from vivant.rig.head import HeadModel
 from vivant.rig.layers import Layers, take_apart
+from vivant.rig.light import Light, estimate_light, vertex_normals
 from vivant.rig.motion import RigMotion
 from vivant.rig.mouth import Mouth, make_mouth
 from vivant.rig.render import Rendered, Renderer
@@ -66,6 +67,7 @@ class PhotoRig:
     layers: Layers
     eyes: tuple[Eye, Eye]
     mouth: Mouth
+    light: Light
 
     @classmethod
     def build(
@@ -113,6 +115,7 @@ class PhotoRig:
             layers=take_apart(colours, landmarks, matte),
             eyes=make_eyes(colours, landmarks, shape),
             mouth=make_mouth(colours, landmarks, shape),
+            light=estimate_light(colours, landmarks, shape),
         )
 
     def render(
@@ -123,6 +126,7 @@ class PhotoRig:
         background: np.ndarray | None = None,
         device: str = "auto",
         batch: int | None = None,
+        sway: float = 1.0,
     ) -> Iterator[Rendered]:
         """The frames of ``motion``.
 
@@ -133,11 +137,12 @@ class PhotoRig:
             background: (size, size, 3) uint8 to put behind the person instead of the still's own.
             device: "auto" draws on a CUDA device where there is one, else on the CPU.
             batch: frames drawn at once; None takes 1 on the CPU and 16 on a GPU.
+            sway: how much the shoulders follow the head and breathe; 0 keeps them still.
 
         Raises:
             ConfigError: a size or background that does not fit.
         """
-        yield from Renderer(self, size, supersample, background, device).frames(motion, batch)
+        yield from Renderer(self, size, supersample, background, device, sway).frames(motion, batch)
 
 
 def _check(image: np.ndarray, landmarks: np.ndarray, matte: np.ndarray | None) -> None:
@@ -183,20 +188,8 @@ def _skin(shape: Shape) -> Skin:
     for side, edge in ((1, body.upper_inside), (-1, body.lower_inside)):
         reach = np.clip(edge.distance, 0, 0.6) * 0.7 * shape.placement.pixels_per_cm
         pixels[edge.skin] = shape.pixels[edge.rim][edge.nearest] + side * up * reach[:, None]
-    facing = _normals(shape.seen)[:FACE_END, 2]
+    facing = vertex_normals(shape.seen[: body.skull_triangles.max() + 1], 0)[:FACE_END, 2]
     across = np.abs(HeadModel.load().neutral[:FACE_END, 0])
     mirror = smoothstep(0.25, 0.05, facing) * smoothstep(0.2, 1.0, body.oval[:FACE_END])
     mirror *= (across > 4.2) & (facing[body.mirror] > 0.3)
     return Skin(pixels.astype(np.float32), shape.pixels[body.mirror], mirror.astype(np.float32), up.astype(np.float32))
-
-
-def _normals(points: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals of the skull in camera axes."""
-    triangles = anatomy().skull_triangles
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    across = np.cross(b - a, c - a)
-    total = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(total, triangles[:, k], across)
-    unit: np.ndarray = total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-9)
-    return unit

@@ -27,9 +27,10 @@ class Eye:
     ``corner``: (2,) pixel of the still at the first pixel of the patches. ``sclera``: (P, P, 3) white of the eye
     without iris; ``residual``: (P, P, 3) what is missing to the photo within the lids; 0..255.
     ``lid``: (P, P, 3) plain skin of the lids, as far as it can be told from the skin around, without lashes and brow.
-    ``lashes``: (3,) colour of the line that a shut lid ends in. ``iris``: (96, 96, 4) colour and opacity 0..255, over -1.4..1.4 iris radii. ``iris_centre`` (2,) and
-    ``iris_radius`` in pixels of the still. ``iris_directions``: (5, 3) unit vectors from the ball's centre to the iris
-    centre and its four rim points in the detector's order. ``opening``: height over width of the lids in the still.
+    ``lashes``: (3,) colour of the line that a shut lid ends in. ``iris``: (96, 96, 4) colour and opacity 0..255, over
+    -1.4..1.4 iris radii. ``iris_centre`` (2,) and ``iris_radius`` in pixels of the still. ``iris_directions``: (5, 3)
+    unit vectors from the ball's centre to the iris centre and its four rim points in the detector's order.
+    ``opening``: height over width of the lids in the still.
     """
 
     centre: np.ndarray

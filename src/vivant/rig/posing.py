@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vivant.rig.anatomy import FACE_END, Edge, anatomy, smoothstep
-from vivant.rig.camera import DISTANCE, Placement
+from vivant.rig.camera import DISTANCE, Placement, turn
 from vivant.rig.eyes import gaze_turn, hemisphere
 from vivant.rig.head import HeadModel
+from vivant.rig.light import DARKEST, normal_changes
 from vivant.rig.motion import EXPRESSION_NAMES, RigMotion
 from vivant.rig.shape import LIP_REACH
+from vivant.rig.torso import TORSO_PIVOT
 
 if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
 
-CHANNELS = 8
+CHANNELS = 9
 """Of every drawn vertex: texture x and y, opacity; three more: mirrored texture x, y and their weight on the face,
 colour in the mouth, iris x, y (in iris radii) on the eyes; and on closing lids, positive on the person's left and
-negative on the right: how far the lid's plain skin replaces the photo, nearness to the lashes."""
+negative on the right: how far the lid's plain skin replaces the photo, nearness to the lashes; last the light, a factor
+of the colour."""
 _LOWEST, _HIGHEST = -0.5, 1.3  # of an expression unit
 _SHUT = 1.0  # highest blink: the lids meet there
 _FULL_LOOK = 0.45  # rad of gaze up or down for the full eyeLook unit of the lids
 _COLLISION = 0.05  # cm by which lips may press into each other
 _LID_SLIDE = 0.20  # cm by which a closing lid's texture slides, or lashes smear into a black lid
 _LIP_SLIDE = 0.085  # cm by which an opening lip's texture slides, or the dark line between lips sticks to them
+_MOST_LIGHT = 1.25  # ratio of brightness that a turn may cause
+_FOLDS = 1.5  # the mesh is too coarse for the full depth of folds
 _EYE_BEHIND = 0.12  # cm; the ball must not pierce the lids
 
 
@@ -37,9 +43,9 @@ class Posed:
     """B frames before drawing; points are pixels of the still, depth is z in camera axes (larger is nearer).
 
     ``points`` (B, D, 2), ``depth`` (B, D), ``carried`` (B, D, CHANNELS): the drawn vertices of face, mouth and eyes.
-    ``sheet_points`` (B, N, 2), ``sheet_depth`` (B, N). ``landmarks``: (B, 478, 3), x, y and z in pixels of the still.
-    ``gap``: (B,) opening of the lips in cm. ``gaze``: (B,) turn of the eyes in radians. ``zoom``: (B,) size relative
-    to the still. ``pose`` (B, 6) and ``expression`` (B, E), absolute.
+    ``sheet_points`` (B, N, 2), ``sheet_depth`` (B, N), ``sheet_light`` (B, N). ``landmarks``: (B, 478, 3), x, y and z
+    in pixels of the still. ``gap``: (B,) opening of the lips in cm. ``gaze``: (B,) turn of the eyes in radians.
+    ``zoom``: (B,) size relative to the still. ``pose`` (B, 6) and ``expression`` (B, E), absolute.
     """
 
     points: Tensor
@@ -47,6 +53,7 @@ class Posed:
     carried: Tensor
     sheet_points: Tensor
     sheet_depth: Tensor
+    sheet_light: Tensor
     landmarks: Tensor
     gap: Tensor
     gaze: Tensor
@@ -71,12 +78,13 @@ class Poser:
         self._base, self._toward = self._tensor(rig.shape.base), self._tensor(rig.sides.offset)
         self._side, self._sheet_side = self._tensor(rig.sides.side), self._tensor(rig.sheet.side)
         self._sheet_units = self._tensor(rig.sheet.expression.reshape(len(EXPRESSION_NAMES), -1))
-        self._sheet = {n: self._tensor(getattr(rig.sheet, n)) for n in ("seen", "limited", "true", "follow")}
+        self._sheet = {n: self._tensor(getattr(rig.sheet, n)) for n in ("seen", "limited", "true", "follow", "free")}
         self._mesh = self._index(body.mesh_vertex)
         self._lips = (_Rim(body.upper_lip, body.lower_lip, self), _Rim(body.lower_lip, body.upper_lip, self))
         self._up = self._tensor(rig.skin.up)
+        self._lamp = _Lamp(rig, self)
         self._layout = _Layout(rig)
-        self._vertex = self._index(self._layout.vertex)
+        self._vertex, self._face = self._index(self._layout.vertex), self._index(self._layout.face)
         self._carried = self._tensor(self._layout.carried)
         self._balls = [_Ball(rig, k, self) for k in range(2)]
         upper, lower = body.upper_lip.rim, body.lower_lip.rim
@@ -108,8 +116,8 @@ class Poser:
         """Rim vertices on the screen (B, R, 2) and triangles (T, 3) int32 that fill the opening between them."""
         return points[:, self._layout.rim_rows], self._layout.rim_triangles
 
-    def pose(self, motion: RigMotion) -> Posed:
-        """All frames of ``motion``."""
+    def pose(self, motion: RigMotion, torso: np.ndarray) -> Posed:
+        """All frames of ``motion``; ``torso`` (F, 4) as from :func:`vivant.rig.torso.torso_motion`."""
         shape = self.rig.shape
         places = [shape.placement.moved(row.astype(np.float64)) for row in motion.pose]
         expression = np.clip(shape.expression + motion.expression + _looking(motion.gaze), _LOWEST, _HIGHEST)
@@ -125,16 +133,19 @@ class Poser:
         seen = camera.seen(vertices + self._toward * near[..., None])
         gap = (vertices[:, self._middle[0], 1] - vertices[:, self._middle[1], 1]).abs()
         carried = self._slide(closing, gap)
+        light = self._lamp.ratio(camera, units)
+        carried[:, : len(self._layout.face), -1] = light[:, self._face]
         balls = [ball.place(camera, motion.gaze) for ball in self._balls]
         drawn = torch.cat([seen[:, self._vertex], *(ball[0] for ball in balls)], 1)
         carried = torch.cat([carried, *(ball[1] for ball in balls)], 1)
-        sheet = self._move_sheet(camera, units, relative_yaw)
+        sheet = self._move_sheet(camera, units, relative_yaw, self._sway(torso))
         return Posed(
             points=camera.pixels(drawn),
             depth=torch.cat([drawn[:, : len(self._vertex), 2], drawn[:, len(self._vertex) :, 2] - _EYE_BEHIND], 1),
             carried=carried,
             sheet_points=sheet[0],
             sheet_depth=sheet[1],
+            sheet_light=self._lamp.on_sheet(light),
             landmarks=self._landmarks(camera, seen[:, self._mesh], balls),
             gap=gap,
             gaze=self._tensor(np.hypot(motion.gaze[:, 0], motion.gaze[:, 1])),
@@ -179,14 +190,25 @@ class Poser:
             carried[..., 7] += shut * self._tensor(self._layout.lashes[k])
         return carried
 
-    def _move_sheet(self, camera: _Camera, units: Tensor, relative_yaw: Tensor) -> tuple[Tensor, Tensor]:
+    def _sway(self, torso: np.ndarray) -> Tensor:
+        """(B, N, 3) where the sheet's nodes are in camera axes when nothing but the torso moves."""
+        place, seen = self.rig.shape.placement, self._sheet["seen"]
+        pivot = self._tensor(place.seen(TORSO_PIVOT))
+        turns = self._tensor(np.array([turn(yaw, 0.0, roll) for yaw, roll in torso[:, :2]]))
+        shift = self._tensor(np.concatenate([torso[:, 2:] * [1, -1], np.zeros((len(torso), 1))], 1))[:, None]
+        moved = (seen - pivot) @ turns.transpose(1, 2) + pivot + shift
+        return seen + self._sheet["free"][:, None] * (moved - seen)
+
+    def _move_sheet(
+        self, camera: _Camera, units: Tensor, relative_yaw: Tensor, swayed: Tensor
+    ) -> tuple[Tensor, Tensor]:
         sheet = self._sheet
         change = units - self._tensor(self.rig.shape.expression)
         moved = (change @ self._sheet_units).view(len(units), -1, 3)
         near = step(-0.8, 0.8, self._sheet_side * relative_yaw[:, None])[..., None]
         with_head = camera.seen(sheet["limited"] * near + sheet["true"] * (1 - near) + moved)
         follow = sheet["follow"]
-        seen = sheet["seen"] + follow[:, None] * (with_head - sheet["seen"])
+        seen = swayed + follow[:, None] * (with_head - swayed)
         rest_focal = float(np.exp(self.rig.shape.placement.log_focal))
         focal = rest_focal + follow * (camera.focal[:, None] - rest_focal)
         return camera.pixels(seen, focal), seen[..., 2]
@@ -219,6 +241,34 @@ class _Camera:
         return self.centre + points[..., :2] * scale[..., None] * self._flip
 
 
+class _Lamp:
+    """The still's light on a moved head."""
+
+    def __init__(self, rig: PhotoRig, poser: Poser) -> None:
+        self._rest, self._changes = poser._tensor(rig.light.normals), poser._tensor(normal_changes() * _FOLDS)
+        self._own = poser._tensor(rig.shape.expression)
+        self._coefficients = poser._tensor(rig.light.coefficients)
+        still = rig.light.normals.astype(np.float64) @ rig.shape.placement.rotation.T
+        self._before = self._shading(poser._tensor(still))
+        self._corners, self._weights = poser._index(rig.sheet.corners), poser._tensor(rig.sheet.weights)
+
+    def _shading(self, normals: Tensor) -> Tensor:
+        x, y, z = normals.unbind(-1)
+        parts = (torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1)
+        return sum(c * part for c, part in zip(self._coefficients, parts)).clamp_min(DARKEST)
+
+    def ratio(self, camera: _Camera, units: Tensor) -> Tensor:
+        """(B, N) factor of the colour at the skull's vertices, softly held to 0.8..1.25."""
+        change = torch.tensordot(units - self._own, self._changes, 1)
+        normals = F.normalize(self._rest + change, dim=-1) @ camera.turn.transpose(1, 2)
+        limit = float(np.log(_MOST_LIGHT))
+        return (limit * torch.tanh((self._shading(normals) / self._before).log() / limit)).exp()
+
+    def on_sheet(self, ratio: Tensor) -> Tensor:
+        """(B, M) the factor at the sheet's nodes."""
+        return 1 + ((ratio[:, self._corners] - 1) * self._weights).sum(-1)
+
+
 class _Rim:
     """An :class:`Edge` as tensors, with the weights that read the other rim at its vertices."""
 
@@ -237,6 +287,7 @@ class _Ball:
         self._place, self._centre = shape.placement, shape.centre
         still = self._place.pixels(self._place.seen(self._at(self._directions)), self._centre)
         self._carried = np.concatenate([still, np.ones((len(still), 1)), np.zeros((len(still), CHANNELS - 3))], 1)
+        self._carried[:, -1] = 1
 
     def _at(self, directions: np.ndarray) -> np.ndarray:
         return self._eye.centre + self._eye.radius * directions
@@ -264,6 +315,7 @@ class _Layout:
     def __init__(self, rig: PhotoRig) -> None:
         body = anatomy()
         face, mouth = np.unique(body.face_triangles), np.unique(body.mouth_triangles)
+        self.face = face
         self.vertex = np.concatenate([face, mouth])
         row_in_face, row_in_mouth = np.zeros(len(rig.shape.base), np.int64), np.zeros(len(rig.shape.base), np.int64)
         row_in_face[face], row_in_mouth[mouth] = np.arange(len(face)), len(face) + np.arange(len(mouth))
@@ -288,6 +340,7 @@ class _Layout:
     @staticmethod
     def _carried(rig: PhotoRig, face: np.ndarray, mouth: np.ndarray) -> np.ndarray:
         carried = np.zeros((len(face) + len(mouth), CHANNELS), np.float32)
+        carried[:, -1] = 1
         carried[: len(face), :2] = rig.skin.pixels[face]
         carried[: len(face), 2] = anatomy().alpha[face]
         carried[: len(face), 3:5], carried[: len(face), 5] = rig.skin.mirrored[face], rig.skin.mirror[face]

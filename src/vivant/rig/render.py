@@ -19,6 +19,7 @@ from vivant.rig.motion import RigMotion
 from vivant.rig.posing import Posed, Poser
 from vivant.rig.raster import rasterize
 from vivant.rig.shade import Parts, Shader, box_of, parts_of
+from vivant.rig.torso import torso_motion
 
 if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
@@ -73,7 +74,13 @@ class Renderer:
     """Draws one rig at one size; see :meth:`vivant.rig.build.PhotoRig.render`."""
 
     def __init__(
-        self, rig: PhotoRig, size: int, supersample: int = 2, background: np.ndarray | None = None, device: str = "auto"
+        self,
+        rig: PhotoRig,
+        size: int,
+        supersample: int = 2,
+        background: np.ndarray | None = None,
+        device: str = "auto",
+        sway: float = 1.0,
     ) -> None:
         if size < 16 or supersample < 1:
             raise ConfigError(f"Frames of {size} px drawn {supersample} times finer cannot be made: use 16 px or more.")
@@ -83,6 +90,7 @@ class Renderer:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         self._rig, self._size, self._fine, self._supersample = rig, size, size * supersample, supersample
+        self._sway = sway
         self._poser, self._shader = Poser(rig, self.device), Shader(rig, self.device)
         self._triangles = self._integers(self._poser.triangles)
         self._sheet_triangles = self._integers(rig.sheet.triangles)
@@ -116,9 +124,10 @@ class Renderer:
     def frames(self, motion: RigMotion, batch: int | None = None) -> Iterator[Rendered]:
         """The frames of ``motion``, ``batch`` at a time."""
         batch = batch or (1 if self.device.type == "cpu" else 16)
+        torso = torso_motion(motion, self._sway)
         for first in range(0, len(motion), batch):
             part = motion[first : first + batch]
-            yield from self._finished(part, self._poser.pose(part))
+            yield from self._finished(part, self._poser.pose(part, torso[first : first + batch]))
 
     def _finished(self, motion: RigMotion, posed: Posed) -> Iterator[Rendered]:
         drawn = self._draw(posed)
@@ -150,28 +159,29 @@ class Renderer:
         box = box_of(parts.any, 0)
         if box is None:
             return drawn
-        carried = seen.interpolate(torch.cat([posed.carried, posed.depth[..., None]], 2))
+        carried = seen.interpolate(torch.cat([posed.depth[..., None], posed.carried], 2))
         rows, columns = box
         cut = Parts(_cut(parts.skin, box), _cut(parts.mouth, box), (_cut(parts.eyes[0], box), _cut(parts.eyes[1], box)))
-        part = carried[:, :, rows, columns]
+        depth, part = carried[:, 0, rows, columns], carried[:, 1:, rows, columns]
         colour = self._shader.face(part, cut, posed, self._fine / self._rig.window.side)
         opacity = torch.where(cut.skin, part[:, 2], cut.any.float())
         under = drawn.image[:, :, rows, columns]
         drawn.image[:, :, rows, columns] = under + (colour - under) * opacity[:, None]
-        self._label(drawn, box, cut, opacity, seen.triangle[:, rows, columns], part[:, -1])
+        self._label(drawn, box, cut, opacity, seen.triangle[:, rows, columns], depth)
         return drawn
 
     def _draw_sheet(self, posed: Posed) -> _Drawn:
         points = self._to_fine(posed.sheet_points)
         seen = rasterize(points, posed.sheet_depth, self._sheet_triangles, self._fine, self._fine)
-        carried = torch.cat([self._sheet_pixels.expand(len(points), -1, -1), posed.sheet_depth[..., None]], 2)
+        own = torch.stack([posed.sheet_light, posed.sheet_depth], 2)
+        carried = torch.cat([self._sheet_pixels.expand(len(points), -1, -1), own], 2)
         values = seen.interpolate(carried)
         covered = (seen.triangle >= 0)[:, None]
         person = self._shader.person(values[:, :2]) * covered
         opacity = person[:, 3:] / 255
-        image = person[:, :3] + (1 - opacity) * self._background
+        image = person[:, :3] * values[:, 2:3] + (1 - opacity) * self._background
         body = opacity[:, 0] > 0.5
-        depth = torch.where(body, DISTANCE - values[:, 2], torch.nan)
+        depth = torch.where(body, DISTANCE - values[:, 3], torch.nan)
         return _Drawn(image, body.byte() * int(Region.BODY), depth)
 
     def _opening(self, points: Tensor) -> Tensor:

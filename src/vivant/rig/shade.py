@@ -110,6 +110,7 @@ class Shader:
             weight = (carried[:, 5] * parts.skin)[:, None]
             colour = colour * (1 - weight) + sample(self._photo, carried[:, 3:5]) * weight
         self._close_lids(colour, carried, parts.skin)
+        colour = colour * carried[:, -1:]
         self._mouth(colour, carried, parts.mouth, posed, zoom)
         for k, mask in enumerate(parts.eyes):
             self._eye(colour, carried, mask, posed.gaze, k)

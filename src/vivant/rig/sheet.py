@@ -22,7 +22,9 @@ _CELLS, _MARGIN = 88, 14
 class Sheet:
     """N nodes. ``pixels``: (N, 2) of the still. ``seen``: (N, 3) camera axes in the still. ``limited``, ``true``:
     (N, 3) in head axes, with the two depths of ``sides.py``. ``side``: (N,). ``follow``: (N,) how far a node moves with
-    the head, 0..1. ``expression``: (E, N, 3) float32, what each unit moves. ``triangles``: (T, 3) int32."""
+    the head, 0..1. ``free``: (N,) 1 where a node may move at all. ``expression``: (E, N, 3) float32, what each unit
+    moves. ``corners`` (N, 3) int64, ``weights`` (N, 3): the skull's vertices whose light a node takes, fading beside
+    the head. ``triangles``: (T, 3) int32."""
 
     pixels: np.ndarray
     seen: np.ndarray
@@ -30,7 +32,10 @@ class Sheet:
     true: np.ndarray
     side: np.ndarray
     follow: np.ndarray
+    free: np.ndarray
     expression: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
     triangles: np.ndarray
 
 
@@ -45,11 +50,13 @@ def make_sheet(shape: Shape, sides: Sides, side: int, hold_border: bool) -> Shee
     seen = place.points(nodes.astype(np.float64), limited, shape.centre)
     seen_true = place.points(nodes.astype(np.float64), true, shape.centre)
     in_head = place.back(seen)
-    follow = _follow(shape, in_head, beside, nodes, side, hold_border)
+    free = _free(nodes, side) if hold_border else np.ones(nodes.shape[:2], np.float32)
+    follow = _follow(shape, in_head, beside, nodes, side) * free
 
     def flat(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values.reshape(grid.count**2, -1).astype(np.float32))
 
+    corners, weights, fade = _attachment(hits, near, beside)
     return Sheet(
         pixels=flat(nodes),
         seen=flat(seen),
@@ -57,7 +64,10 @@ def make_sheet(shape: Shape, sides: Sides, side: int, hold_border: bool) -> Shee
         true=flat(place.back(seen_true)),
         side=side_of(shape, seen).reshape(-1),
         follow=follow.reshape(-1).astype(np.float32),
-        expression=_expression_moves(shape, grid, hits, near, beside, in_face),
+        free=free.reshape(-1),
+        expression=_expression_moves(shape, grid, corners, weights * fade[..., None], in_face),
+        corners=corners.reshape(-1, 3),
+        weights=flat(weights * (fade * smoothstep(0.0, 0.9, follow))[..., None]),
         triangles=_triangles(grid.count),
     )
 
@@ -98,9 +108,7 @@ def _depths(
     return limited, true * (1 - hair) + limited * hair
 
 
-def _follow(
-    shape: Shape, in_head: np.ndarray, beside: np.ndarray, nodes: np.ndarray, side: int, hold_border: bool
-) -> np.ndarray:
+def _follow(shape: Shape, in_head: np.ndarray, beside: np.ndarray, nodes: np.ndarray, side: int) -> np.ndarray:
     """(N, N) how far nodes follow the head: fully down to the chin, then less and less, not at all far away."""
     chin, height = shape.rest[CHIN, 1], in_head[..., 1]
     follow = smoothstep(chin - 9.0, chin - 0.8, height) * smoothstep(22, 10, beside)
@@ -110,23 +118,30 @@ def _follow(
     follow *= 1 - low * (1 - smoothstep(0.0, 0.16, from_side))
     below = smoothstep(chin + 1, chin - 4, height)
     follow *= 1 - below * (1 - smoothstep(0, 0.12, (side - 1 - y) / side))
-    if hold_border:
-        follow *= smoothstep(0.01, 0.12, np.minimum(from_side, np.minimum(y, side - 1 - y) / side))
-    return cv2.GaussianBlur(follow.astype(np.float32), (0, 0), 2.5 if not hold_border else 1.5)
+    return cv2.GaussianBlur(follow.astype(np.float32), (0, 0), 2.5)
+
+
+def _free(nodes: np.ndarray, side: int) -> np.ndarray:
+    """(N, N) float32: 0 at all edges of the still, 1 well inside."""
+    from_edge = np.minimum(nodes, side - 1 - nodes).min(-1) / side
+    return smoothstep(0.02, 0.12, from_edge).astype(np.float32)
+
+
+def _attachment(hits: Hits, near: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the nearest hit of every node: corners (N, N, 3) and their weights, and how far it counts (N, N)."""
+    corners = anatomy().skull_triangles[hits.triangle.reshape(-1)[near]].astype(np.int64)
+    return corners, hits.weights.reshape(-1, 3)[near], np.exp(-((beside / 2.5) ** 2)).astype(np.float32)
 
 
 def _expression_moves(
-    shape: Shape, grid: Grid, hits: Hits, near: np.ndarray, beside: np.ndarray, in_face: np.ndarray
+    shape: Shape, grid: Grid, corners: np.ndarray, weights: np.ndarray, in_face: np.ndarray
 ) -> np.ndarray:
     """(E, N, 3) what each unit moves: with the head's skin, blurred and fading beside it."""
-    head, skull = HeadModel.load(), anatomy().skull_triangles
-    corners, weights = skull[hits.triangle.reshape(-1)[near]], hits.weights.reshape(-1, 3)[near]
-    fade = np.exp(-((beside / 2.5) ** 2))[..., None].astype(np.float32)
     sigma = max(1.5, 1.2 * shape.placement.pixels_per_cm / grid.step)
     keep = in_face[..., None]
     moves = []
-    for unit in head.expression:
-        exact = np.einsum("hwck,hwc->hwk", unit[corners], weights) * fade
+    for unit in HeadModel.load().expression:
+        exact = np.einsum("hwck,hwc->hwk", unit[corners], weights)
         moves.append(exact * keep + cv2.GaussianBlur(exact, (0, 0), sigma) * (1 - keep))
     return np.stack(moves).reshape(len(moves), -1, 3).astype(np.float32)
 
