@@ -7,6 +7,7 @@ picture) and are multiplied from the left: ``x_canonical @ R``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -59,25 +60,39 @@ def transform_keypoints(
     return scale.reshape(*turned.shape[:-2], 1, 1) * turned + in_plane[..., None, :]
 
 
-def look(expression: Tensor, points: Tensor, scale: Tensor, rows: tuple[Tensor, ...], seen: Tensor) -> Tensor:
-    """The expression with which the irises stand where they were seen.
+Groups = Sequence[tuple[Tensor, Tensor]]
+"""Rows of points that move together, and rows of the anchors whose middle they are told from, each (N,)."""
 
-    A small motion extractor hardly sees eyes turn sideways (the head's own motion hides them), while the landmarks of
-    the tracker do; a space whose keypoints are named landmarks can take the irises from there.
+
+def shape_offsets(points: Tensor, groups: Groups) -> Tensor:
+    """(B, N, 2): the N points of all groups, each less the middle of its group's anchors, in the picture plane."""
+    offsets = [
+        points.index_select(1, moved)[..., :2] - points.index_select(1, anchors)[..., :2].mean(1, keepdim=True)
+        for moved, anchors in groups
+    ]
+    return torch.cat(offsets, 1)
+
+
+def take_shape(expression: Tensor, points: Tensor, scale: Tensor, groups: Groups, seen: Tensor) -> Tensor:
+    """The expression with which lids, irises, brows and lips stand where they were seen.
+
+    A small motion extractor tells where the head is, but answers large openings too small and hardly sees eyes turn
+    sideways (the head's own motion hides them), while the landmarks of the tracker do not; a space whose keypoints are
+    named landmarks can take the shape of these parts from there.
 
     Args:
         expression: (B, K, 3) deformation delta.
         points: (B, K, 3) keypoints it gives.
         scale: (B, 1) or (B,).
-        rows: rows of the irises, of one and of the other corner of their eyes, each (2,).
-        seen: (B, 2, 2) irises less the middle of the corners as seen, in the unit of the points.
+        groups: rows of each part and of its anchors.
+        seen: (B, N, 2), the offsets of :func:`shape_offsets` as seen, in the unit of the points.
 
     Returns:
-        (B, K, 3); only x and y of the irises differ.
+        (B, K, 3); only x and y of the moved points differ.
     """
-    iris, one, other = (points.index_select(1, row)[..., :2] for row in rows)
-    missing = (seen - (iris - (one + other) / 2)) / scale.reshape(-1, 1, 1)
-    return expression.index_add(1, rows[0], torch.cat([missing, torch.zeros_like(missing[..., :1])], -1))
+    missing = (seen - shape_offsets(points, groups)) / scale.reshape(-1, 1, 1)
+    moved = torch.cat([rows for rows, _ in groups])
+    return expression.index_add(1, moved, torch.cat([missing, torch.zeros_like(missing[..., :1])], -1))
 
 
 def motion_multiplier(source: Tensor | np.ndarray, driving_initial: Tensor | np.ndarray) -> float:

@@ -23,6 +23,13 @@ class CropConfig:
 
 GAZE_LANDMARKS = ((468, 473), (33, 362), (133, 263))
 """Irises, and the two corners of their eyes, in the mesh of 478."""
+SEEN_LANDMARKS = (
+    ((159, 145, 160, 158, 468, 105, 107), (33, 133)),
+    ((386, 374, 387, 385, 473, 334, 336), (362, 263)),
+    ((61, 291, 13, 14, 0, 17, 81, 311, 178, 402), (61, 291, 13, 14, 0, 17, 81, 311, 178, 402)),
+)
+"""What the tracker sees better than a small motion extractor, in the mesh of 478: lids, iris and brow of each eye told
+from the middle of the eye's corners, and the lips told from their own middle."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,14 @@ class MotionSpace:
         if not {p for pair in GAZE_LANDMARKS for p in pair} <= set(self.landmarks):
             return ()
         return tuple((self.landmarks.index(a), self.landmarks.index(b)) for a, b in GAZE_LANDMARKS)
+
+    @property
+    def seen_rows(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        """Keypoints of :data:`SEEN_LANDMARKS`, moved and anchors of each group, empty where not named."""
+        if not {p for group in SEEN_LANDMARKS for part in group for p in part} <= set(self.landmarks):
+            return ()
+        index = self.landmarks.index
+        return tuple((tuple(map(index, moved)), tuple(map(index, anchors))) for moved, anchors in SEEN_LANDMARKS)
 
 
 # facts of the released checkpoint: neutral array in units of 1e-6 (upstream resource, MIT), restricted to what is not 0

@@ -32,7 +32,7 @@ from vivant.methods.live_portrait.prepare import (
     motion_of,
     take_rows,
     to_reference,
-    with_seen_irises,
+    with_seen_shape,
 )
 from vivant.methods.live_portrait.retargeting import (
     SMALL_EYES,
@@ -228,7 +228,7 @@ class Generator:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
         motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
-        motion = with_seen_irises(motion, crops, self.config.space)
+        motion = with_seen_shape(motion, crops, self.config.space)
         return _Portrait(image, motion, self._appearance(image))
 
     @torch.inference_mode()
@@ -237,7 +237,7 @@ class Generator:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
         motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
-        motion = with_seen_irises(motion, crops, self.config.space)
+        motion = with_seen_shape(motion, crops, self.config.space)
         return to_reference(motion, [Square.of(crop) for crop in crops], reference)
 
     def _appearance(self, image: Tensor) -> Features:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
-from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix
-from vivant.methods.live_portrait.config import GAZE_LANDMARKS, MotionSpace
+from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix, shape_offsets, take_shape
+from vivant.methods.live_portrait.config import SEEN_LANDMARKS, MotionSpace
 from vivant.methods.live_portrait.motion import Motion
 
 Features = Tensor | dict[str, Tensor]
@@ -71,21 +71,28 @@ def motion_of(outputs: Mapping[str, Tensor], eyes: Tensor, lip: Tensor) -> Motio
     )
 
 
-def with_seen_irises(motion: Motion, crops: Sequence[FaceCrop], space: MotionSpace) -> Motion:
-    """Gaze from the tracker's irises where the motion space names them (see :func:`algebra.look`), else unchanged."""
-    if not space.gaze_rows:
+def with_seen_shape(motion: Motion, crops: Sequence[FaceCrop], space: MotionSpace) -> Motion:
+    """Lids, irises, brows and lips from the tracker where the space names them (:func:`algebra.take_shape`), else
+    unchanged."""
+    if not space.seen_rows:
         return motion
     device = motion.exp.device
-    rows = tuple(torch.tensor(pair, device=device) for pair in space.gaze_rows)
-    seen = torch.tensor(np.stack([_iris_offsets(crop) for crop in crops]), dtype=torch.float32, device=device)
-    turned = look(motion.exp, motion.keypoints(), motion.scale, rows, seen)
-    return replace(motion, exp=turned)
+    groups = row_tensors(space.seen_rows, device)
+    landmarks = torch.tensor(np.stack([_in_crop_units(crop) for crop in crops]), dtype=torch.float32, device=device)
+    seen = shape_offsets(landmarks, row_tensors(SEEN_LANDMARKS, device))
+    return replace(motion, exp=take_shape(motion.exp, motion.keypoints(), motion.scale, groups, seen))
 
 
-def _iris_offsets(crop: FaceCrop) -> np.ndarray:
-    """(2, 2): both irises less the middle of their eye's corners, in half sides of the crop."""
-    iris, one, other = (crop.landmarks[list(pair), :2].astype(np.float64) for pair in GAZE_LANDMARKS)
-    return (iris - (one + other) / 2) * (2 / crop.image.shape[0])
+def row_tensors(
+    groups: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """Groups of rows as index tensors on ``device``."""
+    return [(torch.tensor(moved, device=device), torch.tensor(anchors, device=device)) for moved, anchors in groups]
+
+
+def _in_crop_units(crop: FaceCrop) -> np.ndarray:
+    """(478, 2) landmarks in half sides of the crop; only differences are used, so the origin does not matter."""
+    return crop.landmarks[:, :2].astype(np.float64) * (2 / crop.image.shape[0])
 
 
 def crop_ratios(crops: Sequence[FaceCrop]) -> tuple[Tensor, Tensor]:

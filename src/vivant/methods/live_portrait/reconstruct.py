@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.methods.live_portrait.algebra import decode_angles, look, rotation_matrix, transform_keypoints
+from vivant.methods.live_portrait.algebra import (
+    Groups,
+    decode_angles,
+    rotation_matrix,
+    take_shape,
+    transform_keypoints,
+)
 
 Batch = dict[str, Tensor]
 Outputs = dict[str, Any]
@@ -53,10 +59,10 @@ def fit_input(batch: Batch, size: int) -> Batch:
     return {**batch, **small, "driver_target": batch["driver_image"]}
 
 
-def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple[Tensor, ...] = ()) -> Outputs:
+def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, seen: Groups = ()) -> Outputs:
     """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps.
 
-    ``gaze``: keypoint rows of irises and eye corners whose labelled offsets replace M's, empty to leave M's.
+    ``seen``: keypoint rows of the parts whose labelled shape (``source_shape``, ``driver_shape``) replaces M's.
     """
     count = batch["source_image"].shape[0]
     both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
@@ -64,9 +70,8 @@ def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple
     x_s, x_d = keypoints(source["kp"], source), keypoints(source["kp"], driver)
     features = modules["appearance_feature_extractor"](batch["source_image"])
     shown = [x_s, x_d]
-    if gaze:  # the warp learns with irises where they are, as inference gives them (prepare.with_seen_irises)
-        one = torch.ones_like(x_s[:, :1, 0])  # at unit scale an expression moves a point by itself: look() fits points
-        shown = [look(x, x, one, gaze, batch[f"{name}_irises"]) for x, name in zip(shown, ("source", "driver"))]
+    if seen:  # the warp learns with lids, irises and lips where they are, as inference gives them (prepare.py)
+        shown = [reshaped(x, seen, batch[f"{name}_shape"]) for x, name in zip(shown, ("source", "driver"))]
     warped = modules["warping_module"](features, *shown)
     out: Outputs = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
     if lite:
@@ -75,6 +80,12 @@ def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, gaze: tuple
     else:
         out["image"] = modules["spade_generator"](warped["out"]).float()
     return {**out, "source": source, "driver": driver}
+
+
+def reshaped(x: Tensor, groups: Groups, seen: Tensor) -> Tensor:
+    """Keypoints (B, K, 3) whose parts have the offsets ``seen`` (B, N, 2) from their anchors."""
+    one = torch.ones_like(x[:, :1, 0])  # at unit scale an expression moves a point by itself, so points fit too
+    return take_shape(x, x, one, groups, seen)
 
 
 def iris_offsets(points: Tensor, rows: tuple[Tensor, ...]) -> Tensor:

@@ -13,7 +13,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.methods.live_portrait.config import GAZE_LANDMARKS, Config
+from vivant.methods.live_portrait.algebra import shape_offsets
+from vivant.methods.live_portrait.config import GAZE_LANDMARKS, SEEN_LANDMARKS, Config
+from vivant.methods.live_portrait.prepare import row_tensors
 from vivant.methods.live_portrait.reconstruct import (
     Batch,
     Outputs,
@@ -73,6 +75,8 @@ class BaseObjective:
         gaps = ((13, 81, 311, 159, 386), (14, 178, 402, 145, 374))
         self._gap_rows = [rows_of(points, device) for points in gaps]
         self._gaze_rows = tuple(rows_of(points, device) for points in GAZE_LANDMARKS)
+        self._shape_rows = [(rows_of(moved, device), rows_of(anchors, device)) for moved, anchors in SEEN_LANDMARKS]
+        self._shape_kp = row_tensors(config.space.seen_rows, device)
         self._gaze_kp = tuple(torch.tensor(pair, device=device) for pair in config.space.gaze_rows)
         if self.lite:
             self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
@@ -89,6 +93,7 @@ class BaseObjective:
         batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
         for name in ("source", "driver"):
             batch[f"{name}_irises"] = iris_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
+            batch[f"{name}_shape"] = shape_offsets(batch[f"{name}_landmarks"], self._shape_rows)
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
@@ -112,14 +117,14 @@ class BaseObjective:
 
     def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
         """Rows: source, driver, result, warped source."""
-        rows = forward(modules, batch, self.lite, self._gaze_kp)
+        rows = forward(modules, batch, self.lite, self._shape_kp)
         keys = ("image", "copied") if self.lite else ("image",)
         results = [F.interpolate(rows[key].float(), size=batch["source_image"].shape[-2:]) for key in keys]
         return torch.cat([batch["source_image"], batch["driver_image"], *results])
 
     def forward(self, batch: Batch) -> Outputs:
         """Everything the terms look at."""
-        return forward(self.modules, batch, self.lite, self._gaze_kp)
+        return forward(self.modules, batch, self.lite, self._shape_kp)
 
     # -- terms: each returns a scalar before its weight ------------------------------------------------------------
 

@@ -15,15 +15,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from vivant.methods.live_portrait.algebra import look
-from vivant.methods.live_portrait.config import GAZE_LANDMARKS, Config
+from vivant.methods.live_portrait.algebra import shape_offsets
+from vivant.methods.live_portrait.config import SEEN_LANDMARKS, Config
+from vivant.methods.live_portrait.prepare import row_tensors
 from vivant.methods.live_portrait.reconstruct import (
     Batch,
     distances,
     fit_input,
-    iris_offsets,
     keypoints,
     motion_of,
+    reshaped,
     rows_of,
 )
 from vivant.nn.geometry import grid_2d
@@ -57,8 +58,8 @@ class RetargetingObjective:
             torch.tensor([named.index(p) if named else p for p in points], device=device) for points in measured
         ]
         self._seen = LandmarksInPicture(device) if measured and not named else None
-        self._irises = tuple(torch.tensor(pair, device=device) for pair in config.space.gaze_rows)
-        self._iris_labels = tuple(rows_of(pair, device) for pair in GAZE_LANDMARKS)
+        self._shape_kp = row_tensors(config.space.seen_rows, device)
+        self._shape_rows = [(rows_of(moved, device), rows_of(anchors, device)) for moved, anchors in SEEN_LANDMARKS]
         self._region = rows_of(REGIONS.get(stage.name, CHIN), device)
         self._grid = grid_2d(config.output_size, config.output_size, device)
 
@@ -97,7 +98,7 @@ class RetargetingObjective:
     def forward(self, batch: Batch, modules: dict[str, nn.Module]) -> Batch:
         """Keypoint change, picture with it, picture without, the mask that must stay (B, 1, H, W), target ratio."""
         source = motion_of(modules, batch["source_image"])
-        x_s = self._with_irises(keypoints(source["kp"], source), batch["source_landmarks"])
+        x_s = self._as_seen(keypoints(source["kp"], source), batch["source_landmarks"])
         with torch.no_grad():
             features = modules["appearance_feature_extractor"](batch["source_image"])
             own = self._render(modules, features, x_s, x_s)
@@ -119,18 +120,16 @@ class RetargetingObjective:
     ) -> Batch:
         """Another person's motion on the source, as absolute driving would put it."""
         x_d = keypoints(source["kp"], motion_of(modules, batch["driver_seen"]))
-        x_d = self._with_irises(x_d, batch["driver_landmarks"])
+        x_d = self._as_seen(x_d, batch["driver_landmarks"])
         out = self._net(modules)(torch.cat([x_s.flatten(1), x_d.flatten(1)], 1)).float()
         delta = out[:, :-2].unflatten(1, (-1, 3)) + F.pad(out[:, -2:], (0, 1))[:, None]
         chin = batch["source_landmarks"].index_select(1, self._region)[..., 1:2]
         shoulders = (self._grid[..., 1] - chin - 0.12).mul(12).clamp(0, 1)
         return {"delta": delta, "image": self._render(modules, features, x_s, x_d + delta), "keep": shoulders[:, None]}
 
-    def _with_irises(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Keypoints (B, K, 3) with irises where the labels have them, as inference sees them (prepare.py)."""
-        if not self._irises:
-            return x
-        return look(x, x, torch.ones_like(x[:, :1, 0]), self._irises, iris_offsets(labels, self._iris_labels))
+    def _as_seen(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Keypoints (B, K, 3) with lids, irises and lips where the labels have them, as inference sees them."""
+        return reshaped(x, self._shape_kp, shape_offsets(labels, self._shape_rows)) if self._shape_kp else x
 
     def _net(self, modules: dict[str, nn.Module]) -> nn.Module:
         """The MLP that this stage trains, of ``modules``: the live one, or its running average for the sheet."""
