@@ -6,25 +6,33 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivant.core.errors import ConfigError
 from vivant.core.registry import get_method
-from vivant.core.spec import MethodSpec
+from vivant.core.spec import Capabilities, MethodSpec
 from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from vivant.data.dataset import FaceClips
     from vivant.training.loop import LoopOptions, Outcome
+    from vivant.training.protocol import Samples
     from vivant.training.stage import Stage
 
 STOPPED = 3
 """Exit code of a run that was asked to stop and can be resumed."""
 WEIGHTS = "weights.safetensors"
+FACE_CLIPS = "vivant.data.dataset:FaceClips"
+"""What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
+``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
+:class:`vivant.training.protocol.Samples`."""
+NETS: dict[str, str] = {}
+"""Nets that learn by a recipe and are no methods: name -> package with the files of a method that training needs
+(``config``, ``model``, ``weights``, ``train``)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +83,7 @@ class Run:
     def __init__(self, recipe: Recipe, out: Path, args: argparse.Namespace) -> None:
         self.started = time.monotonic()
         self.recipe, self.out, self.args = recipe, out, args
-        self.spec = get_method(recipe.method)
+        self.spec = _learner(recipe.method)
         if not self.spec.capabilities.trainable:
             raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
         self.config = _config(self.spec, recipe.preset)
@@ -107,14 +115,25 @@ class Run:
             self._save(modules, self.out / WEIGHTS, self.stages[-1], None)
         return 0
 
-    def _load(self, split: str) -> FaceClips:
-        from vivant.data.dataset import FaceClips
+    def _load(self, split: str) -> Samples:
+        recipe, options = self.recipe, dict(self.recipe.samples)
+        name = getattr(self.teacher, "SAMPLES", FACE_CLIPS)
+        module, _, kind = name.partition(":")
+        if name == FACE_CLIPS and split == "train":
+            options.setdefault("poses_per_still", recipe.poses_per_still)
+        load = getattr(import_module(module), kind).load
+        samples: Samples = load(
+            recipe.data,
+            self.device,
+            split,
+            groups=recipe.groups,
+            seed=recipe.seed,
+            workers=self.args.workers,
+            **options,
+        )
+        return samples
 
-        recipe = self.recipe
-        poses = recipe.poses_per_still if split == "train" else 0
-        return FaceClips.load(recipe.data, self.device, split, recipe.groups, poses, recipe.seed, self.args.workers)
-
-    def _modules(self, data: FaceClips) -> dict[str, nn.Module]:
+    def _modules(self, data: Samples) -> dict[str, nn.Module]:
         """The modules to start from: given weights, the shipped ones, or a fresh start by the method's own rule."""
         import torch
 
@@ -126,9 +145,8 @@ class Run:
         modules = self.spec.part("model").build_modules(self.config)
         initialise = getattr(self.teacher, "initialise", None)
         if initialise is not None:
-            guides = self.config.space.landmarks
             with torch.no_grad():
-                initialise(modules, self.config, data.mean_shape(guides).cpu() if guides else None)
+                initialise(modules, self.config, data)
         return modules
 
     def _stage(
@@ -136,8 +154,8 @@ class Run:
         modules: dict[str, nn.Module],
         stage: Stage,
         folder: Path,
-        data: FaceClips,
-        validation: FaceClips | None,
+        data: Samples,
+        validation: Samples | None,
         number: int,
     ) -> Outcome:
         from vivant.training.loop import Trainer
@@ -212,6 +230,14 @@ class Run:
         if outcome is not None:
             more |= {"steps": str(outcome.step), "seconds": f"{outcome.seconds:.0f}"}
         weights.save_modules(modules, path, weights.describe(self.recipe.preset, self.config, **more), half=True)
+
+
+def _learner(name: str) -> MethodSpec:
+    """The method of that name, or the net of :data:`NETS` told as one."""
+    if name not in NETS:
+        return get_method(name)
+    able = Capabilities(trainable=True)
+    return MethodSpec(name, name, "", "", NETS[name], able, presets=(), default_preset="lite")
 
 
 def _config(spec: MethodSpec, preset: str) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Generator, Tensor, nn
 
 from vivant.training.stage import Stage
@@ -8,11 +10,11 @@ STAGES = {
     "first": Stage("first", ("net",), steps=6, batch=4, learning_rate=1e-2, warmup=1, mix={"rig": 0.5, "grid": 0.5}),
     "second": Stage("second", ("net",), steps=4, batch=4, learning_rate=1e-3, warmup=1),
 }
-started: list[Tensor | None] = []
+started: list[Tensor] = []
 
 
-def initialise(modules: dict[str, nn.Module], config: object, mean_shape: Tensor | None = None) -> None:
-    started.append(mean_shape)
+def initialise(modules: dict[str, nn.Module], config: Any, samples: Any) -> None:
+    started.append(samples.mean_shape(config.space.landmarks))
 
 
 class Objective:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vivant.methods.live_portrait.config import Config
 from vivant.methods.live_portrait.stage_one import BaseObjective
@@ -56,13 +58,12 @@ STAGES: dict[str, Stage] = {
 }  # fmt: skip
 
 
-def initialise(modules: dict[str, nn.Module], config: Config, mean_shape: Tensor | None = None) -> None:
-    """Start of stage I: M's trunk from ImageNet (lite), the mean canonical shape of the data (K, 3) if given."""
+def initialise(modules: dict[str, nn.Module], config: Config, samples: Any) -> None:
+    """Start of stage I: M's trunk from ImageNet (lite), the mean neutral face of the samples under the keypoints."""
     extractor = modules["motion_extractor"]
     if config.family == "lite":
         extractor.get_submodule("trunk").load_state_dict(imagenet_trunk(config.backbone_blocks).state_dict())
-        if mean_shape is not None:
-            extractor.get_buffer("mean_shape").copy_(mean_shape)
+        extractor.get_buffer("mean_shape").copy_(samples.mean_shape(config.space.landmarks))
 
 
 def Objective(  # noqa: N802 - the name the training loop asks for; which class answers depends on the stage
