@@ -244,6 +244,12 @@ class Options:
     )
     multiplier: float = field(default=1.0, metadata={"help": "motion strength; 1 is as driven"})
     stitching: bool = field(default=True, metadata={"help": "keep the shoulders in place"})
+    openings: bool = field(
+        default=True,
+        metadata={
+            "help": "lips and lids open as the driver's do, whatever its first frame shows (lite; off adds changes)"
+        },
+    )
     eye_retargeting: bool = field(default=False, metadata={"help": "follow the driver's eye opening ratio"})
     lip_retargeting: bool = field(default=False, metadata={"help": "follow the driver's lip opening ratio"})
     normalize_lips: bool = field(default=False, metadata={"help": "close an open mouth of the portrait first"})

@@ -138,7 +138,11 @@ class Generator:
         first = reference_motion(motion, index, self.config.space, options).to(self.device)
         still = isinstance(source, FaceCrop)
         nets = self.modules["stitching_retargeting_module"]
-        retargeter = Retargeter(nets, self.config, options, first, still, len(motion) == 1)
+        rest = None if np.isnan(motion.eyes).any() else torch.from_numpy(np.quantile(motion.eyes, 0.75, axis=0)[None])
+        retargeter = Retargeter(
+            nets, self.config, options, first, still, len(motion) == 1,
+            None if rest is None else rest.float().to(self.device),
+        )  # fmt: skip
         if isinstance(source, FaceCrop):
             return self._animate_still(source, motion, retargeter, options.batch)
         return self._animate_video(source, motion, retargeter, options.batch, steady_eyes)
@@ -214,7 +218,9 @@ class Generator:
 
     def _retargeter(self, options: Options, reference: Motion) -> Retargeter:
         nets = self.modules["stitching_retargeting_module"]
-        return Retargeter(nets, self.config, options, reference.to(self.device))
+        return Retargeter(
+            nets, self.config, options, reference.to(self.device), rest_eyes=reference.eyes.to(self.device)
+        )
 
     def _drive(
         self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None

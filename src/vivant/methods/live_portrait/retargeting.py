@@ -20,6 +20,7 @@ from vivant.methods.live_portrait.algebra import motion_multiplier
 from vivant.methods.live_portrait.config import Config, MotionSpace, Options
 from vivant.methods.live_portrait.edits import check_sliders, edit_motion, head_angles
 from vivant.methods.live_portrait.motion import Motion, MotionTemplate
+from vivant.methods.live_portrait.openings import Openings
 from vivant.nn.smoothing import KalmanFilter
 
 MAX_RATIO = 0.8  # training range of the targets: 0..0.8 (paper, appendix on retargeting)
@@ -127,7 +128,8 @@ class Retargeter:
     """Computes the driven keypoints of one run. For a still a frame depends on no earlier one; for a source video,
     whose frames must come in order, what the stage II nets ask for is filtered over time.
 
-    ``still``: the source is one picture (else a video); ``single``: the driver is one picture.
+    ``still``: the source is one picture (else a video); ``single``: the driver is one picture. ``rest_eyes``: (1, 2)
+    opening ratio of the driver's eyes when they are simply open, None if unknown.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Retargeter:
         reference: Motion,
         still: bool = True,
         single: bool = False,
+        rest_eyes: Tensor | None = None,
     ) -> None:
         check_options(options)
         self._nets: Mapping[str, nn.Module] = dict(nets.named_children())
@@ -150,6 +153,7 @@ class Retargeter:
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
         self._neutral = neutral_expression(config.space).to(device)
+        self._openings = self._make_openings(rest_eyes, device) if not single else None
         if options.eye_retargeting or options.lip_retargeting:
             needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting
             if any(bool(ratio.isnan().any()) for ratio in needed):
@@ -161,10 +165,13 @@ class Retargeter:
         ``steady_eyes``: opening ratio that the eyes of a source video are held at.
         """
         options, start = self._options, self._started(source)
-        x_s, x_d = start.x_s, self._target(start.base, driver).keypoints()
+        target = self._target(start.base, driver)
+        x_s, x_d = start.x_s, target.keypoints()
         if start.adaptation is not None:
             x_b, x_0, multiplier = start.adaptation
             x_d = x_b + multiplier * (x_d - x_0)
+        if self._openings is not None:
+            x_d = self._openings(x_d, target, start.base, driver)
         x_d = x_d + self._condition_deltas(start, driver)
         if options.stitching:
             x_d = self.stitch(x_s, x_d)
@@ -187,6 +194,17 @@ class Retargeter:
         delta = self._nets["retarget_shoulder"](pair)
         shift = torch.cat([delta[:, 3 * points :], delta.new_zeros(count, 1)], dim=1)
         return x_d + delta[:, : 3 * points].reshape(count, points, 3) + shift[:, None]
+
+    def _make_openings(self, rest_eyes: Tensor | None, device: torch.device) -> Openings | None:
+        """What carries openings over in relative motion, where the space names its keypoints and they are driven."""
+        options, space = self._options, self._config.space
+        if not (options.openings and options.relative and space.landmarks):
+            return None
+        lips, eyes = (self._moves(part) for part in (space.lips[:10], space.eyes))
+        known = rest_eyes is not None and not bool(rest_eyes.isnan().any())
+        rest = rest_eyes if known and eyes and self._still and not options.eye_retargeting else None
+        lips = lips and not options.lip_retargeting
+        return Openings(space, lips, rest, device) if lips or rest is not None else None
 
     def _started(self, source: Motion) -> _Start:
         """What depends on the source alone; a still's is computed for its first frame and used for all."""
