@@ -34,7 +34,7 @@ def near(a: np.ndarray, b: np.ndarray) -> bool:
 def test_first_relative_frame_reproduces_the_portrait(preset: str) -> None:
     make = generator(preset)
     made = template(2, make.config.space.keypoints, make.config.family)
-    frames = list(make.animate(SOURCE, made))
+    frames = list(make.animate(SOURCE, made, Options(openings=False)))
     side = make.config.output_size
     assert [(f.shape, f.dtype) for f in frames] == [((side, side, 3), np.uint8)] * 2
     still = make.edit(SOURCE)
@@ -114,7 +114,7 @@ def test_source_video_lengths_and_gaps() -> None:
 
 def test_source_video_is_the_still_where_its_face_is_still() -> None:
     make, made = generator(), template(3, 33, "lite")
-    options = Options(region="eyes")
+    options = Options(region="eyes", openings=False)
     still, video = make.animate(SOURCE, made, options), make.animate([SOURCE] * 3, made, options)
     assert all(near(a, b) for a, b in zip(still, video))
     steady = list(make.animate([SOURCE] * 3, made, options, steady_eyes=True))
@@ -123,7 +123,7 @@ def test_source_video_is_the_still_where_its_face_is_still() -> None:
 
 def test_reference_frame_is_where_the_portrait_is_itself() -> None:
     make, made = generator(), template(4, 33, "lite")
-    frames = list(make.animate(SOURCE, made, Options(smoothing=0), reference=2))
+    frames = list(make.animate(SOURCE, made, Options(smoothing=0, openings=False), reference=2))
     assert near(frames[2], make.edit(SOURCE)) and not near(frames[0], frames[2])
     assert len(list(make.animate(SOURCE, made, reference="auto"))) == 4
 
@@ -167,7 +167,7 @@ def test_a_stream_is_causal() -> None:
             yield face
 
     frames = []
-    for count, frame in enumerate(make.stream(SOURCE, camera())):
+    for count, frame in enumerate(make.stream(SOURCE, camera(), Options(openings=False))):
         assert len(asked) == count + 1
         frames.append(frame)
     still = make.edit(SOURCE)

@@ -1,0 +1,100 @@
+"""Lips and lids open as the driver's do: after a first frame with parted lips, between eyes of other sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from vivant.methods.live_portrait.config import LITE_LANDMARKS, PRESETS, Options
+from vivant.methods.live_portrait.model import build_modules
+from vivant.methods.live_portrait.motion import Motion
+from vivant.methods.live_portrait.retargeting import Retargeter
+
+ROW = {point: row for row, point in enumerate(LITE_LANDMARKS)}
+
+
+def face(lips: float, lids: float, width: float = 0.6, frames: int = 1) -> Motion:
+    """A frontal face whose eyes are ``width`` apart, with lips and lids open by that much of an eye distance."""
+    points = torch.zeros(33, 3)
+    for at, x in ((33, -0.5), (133, -0.2), (362, 0.2), (263, 0.5)):
+        points[ROW[at]] = torch.tensor([x, -0.3, 0.0])
+    for ups, low, x in (((159, 160, 158), 145, -0.35), ((386, 387, 385), 374, 0.35)):
+        points[ROW[low], 0:2] = torch.tensor([x, -0.3 + lids / 2])
+        for up in ups:
+            points[ROW[up], 0:2] = torch.tensor([x, -0.3 - lids / 2])
+    for up, low in ((13, 14), (81, 178), (311, 402)):
+        points[ROW[up], 1], points[ROW[low], 1] = 0.4 - lips / 2, 0.4 + lips / 2
+    points[ROW[152], 1], points[ROW[10], 1], points[ROW[1], 1] = 0.9, -0.9, 0.1
+    points = points * width
+    neutral = points.clone()
+    for up, low in ((13, 14), (81, 178), (311, 402)):
+        neutral[ROW[up], 1] = neutral[ROW[low], 1] = 0.4 * width
+    ratio = lids / 0.3
+    return Motion(
+        exp=(points - neutral)[None].repeat(frames, 1, 1), rotation=torch.eye(3).repeat(frames, 1, 1),
+        scale=torch.full((frames, 1), 1.3), translation=torch.zeros(frames, 3),
+        canonical=neutral[None].repeat(frames, 1, 1),
+        eyes=torch.full((frames, 2), ratio), lip=torch.full((frames, 1), lips),
+    )  # fmt: skip
+
+
+def driven(source: Motion, first: Motion, driver: Motion, rest: float | None = 0.3, **options: bool) -> Tensor:
+    config = PRESETS["tiny"]
+    nets = build_modules(config)["stitching_retargeting_module"]
+    eyes = None if rest is None else torch.full((1, 2), rest)
+    retargeter = Retargeter(nets, config, Options(**options), first, rest_eyes=eyes)
+    with torch.no_grad():
+        return retargeter.drive(source, driver)[0]
+
+
+def gap(x: Tensor, upper: int, lower: int) -> float:
+    return float(x[ROW[lower], 1] - x[ROW[upper], 1])
+
+
+@pytest.mark.parametrize("lips", [0.0, 0.1, 0.3])
+def test_lips_part_by_the_drivers_gap_whatever_its_first_frame_shows(lips: float) -> None:
+    source, first = face(0.0, 0.09), face(0.2, 0.09, width=0.8)
+    x = driven(source, first, face(lips, 0.09, width=0.8))
+    for upper, lower in ((13, 14), (81, 178), (311, 402)):
+        assert gap(x, upper, lower) == pytest.approx(1.3 * 0.6 * lips, abs=1e-3)
+    plain = driven(source, first, face(lips, 0.09, width=0.8), openings=False)
+    assert gap(plain, 13, 14) == pytest.approx(1.3 * 0.8 * (lips - 0.2), abs=1e-3)  # crossed lips where it is under 0.2
+
+
+@pytest.mark.parametrize(("share", "left"), [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)])
+def test_a_blink_closes_eyes_of_any_size(share: float, left: float) -> None:
+    source = face(0.0, 0.15)
+    x = driven(source, face(0.0, 0.09), face(0.0, 0.09 * share))
+    own = 1.3 * 0.6 * 0.15
+    assert gap(x, 159, 145) == pytest.approx(own * left, abs=1e-3)
+    assert gap(x, 386, 374) == pytest.approx(own * left, abs=1e-3)
+    assert gap(x, 160, 145) == pytest.approx(own * (0.25 + 0.75 * left), abs=1e-3)
+
+
+def test_without_ratios_the_lids_move_by_the_drivers_change() -> None:
+    source, first, driver = face(0.0, 0.15), face(0.0, 0.09), face(0.0, 0.03)
+    assert gap(driven(source, first, driver, rest=None), 159, 145) == pytest.approx(1.3 * 0.6 * 0.09, abs=1e-3)
+
+
+def test_regions_that_are_not_driven_keep_their_openings() -> None:
+    source, first, driver = face(0.05, 0.15), face(0.1, 0.09), face(0.3, 0.0)
+    x = driven(source, first, driver, region="eyes")
+    assert gap(x, 13, 14) == pytest.approx(1.3 * 0.6 * 0.05, abs=1e-3)
+    x = driven(source, first, driver, region="lips")
+    assert gap(x, 159, 145) == pytest.approx(1.3 * 0.6 * 0.15, abs=1e-3)
+
+
+def test_several_frames_are_the_frames_one_by_one() -> None:
+    source, first = face(0.0, 0.12), face(0.1, 0.09)
+    frames = [face(lips, lids) for lips, lids in ((0.0, 0.09), (0.2, 0.02), (0.4, 0.05))]
+    both = Motion(**{n: torch.cat([getattr(f, n) for f in frames]) for n in replace(frames[0]).__dict__})
+    config = PRESETS["tiny"]
+    nets = build_modules(config)["stitching_retargeting_module"]
+    retargeter = Retargeter(nets, config, Options(), first, rest_eyes=torch.full((1, 2), 0.3))
+    with torch.no_grad():
+        together = retargeter.drive(source, both)
+        single = torch.cat([retargeter.drive(source, f) for f in frames])
+    assert torch.allclose(together, single, atol=1e-6)
