@@ -25,6 +25,8 @@ PARTS = {
     "protocol": Part("run_method", "add_protocol", "run_protocol", "the protocol of a published table"),
     "reenactment": Part("reenactment", "add_arguments", "run", "self- and cross-reenactment beside baselines"),
     "degradations": Part("degradations", "add_arguments", "run", "spoil true clips and see that metrics notice"),
+    "compare": Part("compare", "add_arguments", "run", "earlier runs side by side, with paired differences"),
+    "reproductions": Part("reproductions", "add_arguments", "run", "the page of claims and results"),
     "metrics": Part("listing", "add_metrics", "run_metrics", "list every metric with its definition and source"),
     "protocols": Part("listing", "add_protocols", "run_protocols", "list every protocol and what it needs"),
 }

@@ -1,0 +1,214 @@
+"""The page of reproductions: every claim, the numbers measured for it, and whether it held.
+
+Claims stand in ``claims.yaml`` with the rules that decide them; results are JSON files beside it. The verdict is
+computed from the numbers, never written by hand, and a claim without a result is "not yet measured".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from vivant.core.errors import ConfigError
+from vivant.metrics.results import finite
+
+CLAIMS = "claims.yaml"
+HELD, NOT_HELD, OPEN = "held", "not held", "not yet measured"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim. ``numbers``: names that a result must give; ``holds``: rules over them; ``certain``: intervals must
+    not overlap."""
+
+    id: str
+    method: str
+    claim: str
+    source: str
+    numbers: tuple[str, ...]
+    holds: tuple[Any, ...]
+    certain: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One measurement of a claim. ``numbers``: {name: {"value", and maybe "low", "high", "unit"}}; ``setting``: which
+    net, data and amount; ``command``: what makes the numbers again; ``hardware``: where; ``plot``: a picture relative
+    to ``docs``; ``note``: what a reader must know."""
+
+    claim: str
+    setting: str
+    numbers: dict[str, dict[str, Any]]
+    command: str
+    hardware: str
+    plot: str = ""
+    note: str = ""
+    file: str = field(default="", compare=False)
+
+
+def read_claims(folder: Path) -> list[Claim]:
+    """The claims of ``folder/claims.yaml``.
+
+    Raises:
+        ConfigError: no such file, or a claim that is not whole.
+    """
+    import yaml
+
+    path = folder / CLAIMS
+    try:
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        claims = [Claim(**_tuples(row)) for row in rows]
+    except (OSError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"The claims {path} cannot be read ({error}): write them as the file's head says.") from error
+    for claim in claims:
+        used = [name for rule in claim.holds for name in _names(rule, claim.id)]
+        strange = [name for name in used if name not in claim.numbers]
+        if strange or not claim.holds:
+            raise ConfigError(f"{path}: the rules of '{claim.id}' name {strange or 'nothing'}: check its numbers.")
+    if len({claim.id for claim in claims}) < len(claims):
+        raise ConfigError(f"{path}: an id occurs twice.")
+    return claims
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
+def _names(rule: Any, claim: str) -> list[str]:
+    """The names a rule uses.
+
+    Raises:
+        ConfigError: it is no rule.
+    """
+    if isinstance(rule, dict) and set(rule) == {"increasing"} and len(rule["increasing"]) > 1:
+        return list(rule["increasing"])
+    if isinstance(rule, list) and len(rule) == 3 and rule[1] in ("<", ">") and isinstance(rule[0], str):
+        return [name for name in (rule[0], rule[2]) if isinstance(name, str)]
+    raise ConfigError(f"The rule {rule} of '{claim}' is none: write [left, \"<\", right] or {{increasing: [names]}}.")
+
+
+def read_results(folder: Path, claims: Sequence[Claim]) -> list[Result]:
+    """The results of ``folder/*.json``, in order of their names; a file holds one result or a list of them.
+
+    Raises:
+        ConfigError: a file is damaged, names no claim, or lacks a number.
+    """
+    known = {claim.id: claim for claim in claims}
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            results = [Result(**row, file=path.name) for row in (rows if isinstance(rows, list) else [rows])]
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"The result {path} cannot be read ({error}): see docs/evaluation.md.") from error
+        for result in results:
+            _check(result, known, path)
+        found += results
+    return found
+
+
+def _check(result: Result, known: Mapping[str, Claim], path: Path) -> None:
+    if result.claim not in known:
+        raise ConfigError(f"{path}: there is no claim '{result.claim}' in {CLAIMS}.")
+    lacks = [name for name in known[result.claim].numbers if not _is_number(result.numbers.get(name))]
+    if lacks or not (result.command and result.hardware and result.setting):
+        what = f"the numbers {', '.join(lacks)}" if lacks else "its setting, command or hardware"
+        raise ConfigError(f"{path}: the result for '{result.claim}' lacks {what}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("value"), int | float) and math.isfinite(value["value"])
+
+
+def verdict(claim: Claim, result: Result) -> str:
+    """Whether every rule holds for the numbers of a result."""
+    return HELD if all(_holds(rule, claim, result.numbers) for rule in claim.holds) else NOT_HELD
+
+
+def _holds(rule: Any, claim: Claim, numbers: Mapping[str, Mapping[str, Any]]) -> bool:
+    if isinstance(rule, dict):
+        names = rule["increasing"]
+        return all(_less(numbers[a], numbers[b], claim.certain) for a, b in pairwise(names))
+    left, sign, right = rule
+    pair = numbers[left], numbers[right] if isinstance(right, str) else {"value": right}
+    return _less(*(pair if sign == "<" else pair[::-1]), claim.certain)
+
+
+def _less(small: Mapping[str, Any], large: Mapping[str, Any], certain: bool) -> bool:
+    if not certain:
+        return bool(small["value"] < large["value"])
+    return bool(small.get("high", small["value"]) < large.get("low", large["value"]))
+
+
+def reproductions_markdown(claims: Sequence[Claim], results: Sequence[Result]) -> str:
+    """The page: a table of all claims by method, then each result with its command, hardware and picture."""
+    by_claim: dict[str, list[Result]] = {}
+    for result in results:
+        by_claim.setdefault(result.claim, []).append(result)
+    lines = ["| method | claim | verdict | numbers |", "|---|---|---|---|"]
+    for claim in claims:
+        mine = by_claim.get(claim.id, [])
+        told = [f"{verdict(claim, result)}{f' ({result.setting})' if len(mine) > 1 else ''}" for result in mine]
+        numbers = "<br>".join(_numbers_text(claim, result) for result in mine) or "-"
+        lines.append(f"| {claim.method} | {claim.claim} | {'<br>'.join(told) or OPEN} | {numbers} |")
+    counts = _counts(claims, by_claim)
+    text = ["\n".join(lines), counts]
+    for claim in claims:
+        text += [_section(claim, result) for result in by_claim.get(claim.id, [])]
+    return "\n\n".join(text) + "\n"
+
+
+def _counts(claims: Sequence[Claim], by_claim: Mapping[str, Sequence[Result]]) -> str:
+    told = [{verdict(claim, result) for result in by_claim.get(claim.id, [])} for claim in claims]
+    held, broken = sum(found == {HELD} for found in told), sum(NOT_HELD in found for found in told)
+    return f"{len(claims)} claims: {held} held, {broken} not held, {sum(not found for found in told)} {OPEN}."
+
+
+def _numbers_text(claim: Claim, result: Result) -> str:
+    return ", ".join(f"{name}: {_value(result.numbers[name])}" for name in claim.numbers)
+
+
+def _value(number: Mapping[str, Any]) -> str:
+    text = f"{number['value']:.4g}"
+    if number.get("low") is not None and number.get("high") is not None:
+        text += f" [{number['low']:.4g}, {number['high']:.4g}]"
+    return f"{text} {number['unit']}" if number.get("unit") else text
+
+
+def _section(claim: Claim, result: Result) -> str:
+    lines = [
+        f"## {claim.method}: {claim.claim}",
+        "",
+        f"**{verdict(claim, result)}**. {claim.source}. {result.setting}.",
+        "",
+        *(f"- {name}: {_value(result.numbers[name])}" for name in result.numbers),
+        f"- Rules: {'; '.join(_rule_text(rule) for rule in claim.holds)}"
+        + (" (intervals apart)" if claim.certain else ""),
+        f"- Hardware: {result.hardware}",
+        "",
+        "```bash",
+        result.command,
+        "```",
+    ]
+    lines += ["", result.note] if result.note else []
+    lines += ["", f"![{claim.claim}]({result.plot})"] if result.plot else []
+    return "\n".join(lines)
+
+
+def _rule_text(rule: Any) -> str:
+    if isinstance(rule, dict):
+        return " < ".join(rule["increasing"])
+    return f"{rule[0]} {rule[1]} {rule[2]}"
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Write one result file; a reader never sees half of it."""
+    from vivant.metrics.results import write_json
+
+    row = {name: getattr(result, name) for name in result.__dataclass_fields__ if name != "file"}
+    write_json(path, finite({name: value for name, value in row.items() if value != ""}))

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import write
+
+from vivant.core.errors import ConfigError, MediaError
+from vivant.pipelines import evaluate
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args(words))
+
+
+def test_runs_are_compared_clip_by_clip(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    for name, start in (("a", 0), ("b", 5), ("c", 10)):
+        part = speaker[start : start + 4]
+        write(tmp_path / "true" / f"{name}.mp4", part)
+        for run_name, sigma in (("sharp", 0.6), ("soft", 2.0)):
+            if (run_name, name) != ("soft", "c"):
+                blurred = [cv2.GaussianBlur(frame, (0, 0), sigma) for frame in part]
+                write(tmp_path / run_name / f"{name}.mp4", blurred)
+    for name in ("sharp", "soft"):
+        words = ["--generated", str(tmp_path / name), "--reference", str(tmp_path / "true"), "--metrics", "psnr,ssim"]
+        assert run("folders", *words, "--out", str(tmp_path / "runs" / name), "--sheets", "0") == 0
+    out = tmp_path / "compared"
+    assert run("compare", str(tmp_path / "runs" / "sharp"), str(tmp_path / "runs" / "soft"), "--out", str(out)) == 0
+    found = json.loads((out / "compare.json").read_text())
+    apart = found["psnr"]["soft"]["difference"]
+    assert found["psnr"]["soft"]["clips"] == 2 and apart["value"] < -1 and apart["high"] < 0
+    assert found["psnr"]["sharp"]["value"] > found["psnr"]["soft"]["value"]
+    text = (out / "compare.md").read_text()
+    assert "2 clips that all runs have" in text and "| PSNR, dB | higher | **" in text
+    assert r"\textbf" in (out / "compare.tex").read_text()
+    with pytest.raises(ConfigError, match="Two or more"):
+        run("compare", str(tmp_path / "runs" / "sharp"), "--out", str(out))
+    with pytest.raises(MediaError, match="no finished run"):
+        run("compare", str(tmp_path / "runs" / "sharp"), str(tmp_path / "true"), "--out", str(out))
+    words = ["--generated", str(tmp_path / "soft"), "--reference", str(tmp_path / "true"), "--metrics", "psnr"]
+    assert run("folders", *words, "--out", str(tmp_path / "runs" / "other"), "--sheets", "0", "--stride", "2") == 0
+    with pytest.raises(MediaError, match="different ways"):
+        run("compare", str(tmp_path / "runs" / "sharp"), str(tmp_path / "runs" / "other"), "--out", str(out))
