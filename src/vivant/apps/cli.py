@@ -38,6 +38,9 @@ COMMANDS = {
     "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
     "download": Command("vivant.apps.download", "fetch the published weights of a method"),
     "train": Command("vivant.pipelines.train", "train a method"),
+    "synthesize": Command(
+        "vivant.pipelines.synthesize", "stills of people become clips with exact motion, for training"
+    ),
     "evaluate": Command("vivant.pipelines.evaluate", "measure results against recordings"),
     "benchmark": Command("vivant.pipelines.benchmark", "measure speed on this machine"),
 }

@@ -85,6 +85,19 @@ def euler(rotation: np.ndarray) -> np.ndarray:
     return np.array([np.arctan2(q[2, 1], q[2, 2]), np.arcsin(np.clip(-q[2, 0], -1, 1)), np.arctan2(q[1, 0], q[0, 0])])
 
 
+def standard_face() -> np.ndarray:
+    """(468, 3) the face against which poses are told: MediaPipe's canonical face, face height (10 to 152) one, centred.
+
+    It is the same for every data set, so their labels have one zero; frontal portraits have a pitch of about 10 degrees
+    against it, as in ``vivant.perception.pose``.
+    """
+    from vivant.perception.mesh import canonical_face
+
+    vertices = canonical_face().vertices.astype(np.float64)
+    vertices -= vertices[RIGID].mean(0)
+    return vertices / (vertices[152, 1] - vertices[10, 1])
+
+
 def mean_face(shapes: np.ndarray, rounds: int = 4) -> np.ndarray:
     """Symmetric generalised Procrustes mean of (N, 478, 3) landmarks, face height (10 to 152) one, centred."""
     frontal = np.argmin(np.abs(shapes[:, 234, 2] - shapes[:, 454, 2]))
@@ -109,8 +122,8 @@ def label(
 ) -> dict[str, np.ndarray]:
     """Labels of one clip.
 
-    landmarks (F, 478, 3) in -1..1; template (478, 3); keep (P,) indices; exact: (indices (E,), points (F, E, 2)) that
-    replace detected ones.
+    landmarks (F, 478, 3) in -1..1; template (468 or more, 3), usually :func:`standard_face`; keep (P,) indices;
+    exact: (indices (E,), points (F, E, 2)) that replace detected ones.
     """
     fits = [rigid_fit(template[RIGID], frame[RIGID]) for frame in landmarks]
     shift = np.array([f[2] for f in fits])

@@ -56,7 +56,8 @@ def _shapes(frames: int, points: int) -> dict[str, tuple[int, ...]]:
 
 def _load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as data:
-        found = {("weight" if k == "trust" else k): data[k] for k in data.files}
+        names = {f.name for f in fields(Labels)} | {"trust"}
+        found = {("weight" if k == "trust" else k): data[k] for k in data.files if k in names}
     found.setdefault("points", np.arange(found["landmarks"].shape[1]))
     return {f.name: found[f.name] for f in fields(Labels)}
 

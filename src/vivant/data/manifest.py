@@ -23,7 +23,9 @@ class Row:
 
     ``group``: where it comes from, the name a mix uses (for example rig, replay, grid, still);
     ``frames``: how many; ``size``: side of the square frames in pixels; ``labels``: an ``.npz`` (see
-    :mod:`vivant.data.labels`).
+    :mod:`vivant.data.labels`). ``take``: rows with the same word show the same motion at the same frames, on several
+    people. ``truth``: an ``.npz`` with all that is known of a synthesised clip (:mod:`vivant.data.synthesis.truth`).
+    ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said.
     """
 
     id: str
@@ -40,6 +42,11 @@ class Row:
     credit: str = ""
     video: str = ""
     image: str = ""
+    take: str = ""
+    truth: str = ""
+    motion: str = ""
+    sound: bool = False
+    text: str = ""
 
     @property
     def media(self) -> str:
@@ -97,7 +104,7 @@ def write_manifest(folder: str | os.PathLike[str], rows: Iterable[Row]) -> Path:
     """Write ``folder/manifest.jsonl`` in one go (a reader never sees half of it)."""
     path = Path(folder) / MANIFEST
     part = path.with_suffix(".part")
-    lines = [json.dumps({k: v for k, v in asdict(row).items() if v != ""}) for row in rows]
+    lines = [json.dumps({k: v for k, v in asdict(row).items() if v not in ("", False)}) for row in rows]
     part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     os.replace(part, path)
     return path

@@ -11,7 +11,7 @@ LOG_SECONDS = 10.0
 """Between two lines of a bar where stderr is a file or a pipe, which keeps them all."""
 
 
-def bar(items: Iterable[T], total: int | None, what: str, show: bool) -> Iterator[T]:
+def bar(items: Iterable[T], total: int | None, what: str, show: bool, unit: str = "frame") -> Iterator[T]:
     """``items``, counted on stderr when ``show`` is set; ``total`` gives the time left."""
     if not show:
         return iter(items)
@@ -19,7 +19,7 @@ def bar(items: Iterable[T], total: int | None, what: str, show: bool) -> Iterato
 
     every = 0.1 if sys.stderr.isatty() else LOG_SECONDS
     what = f"vivant: {what}"
-    return iter(tqdm(items, total=total, desc=what, unit="frame", dynamic_ncols=True, mininterval=every))
+    return iter(tqdm(items, total=total, desc=what, unit=unit, dynamic_ncols=True, mininterval=every))
 
 
 def spans(numbers: Iterable[int], limit: int = 8) -> str:

@@ -40,7 +40,7 @@ def gapless(phones: Sequence[Phone], seconds: float) -> tuple[Phone, ...]:
     filled: list[Phone] = []
     at = 0.0
     for phone in sorted(phones, key=lambda p: p.start):
-        start, end = max(at, phone.start), min(seconds, phone.end)
+        start, end = min(seconds, max(at, phone.start)), min(seconds, phone.end)
         if start > at + 1e-4:
             filled.append(Phone(SILENCE, at, start))
         else:
