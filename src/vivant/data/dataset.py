@@ -18,7 +18,8 @@ from torch import Tensor
 from vivant.core.errors import ConfigError
 from vivant.data.frames import Job, decode
 from vivant.data.labels import Labels, interest, read_labels
-from vivant.data.manifest import Row, read_manifest
+from vivant.data.manifest import Row
+from vivant.data.shards import read_data
 
 FAR_SHARE = 0.3
 """Share of pairs whose source is, of eight candidate frames, the one with the head turned furthest away."""
@@ -59,6 +60,7 @@ class FaceClips:
         self._rotation = np.concatenate([item.rotation for item in labels])
         weights = np.concatenate([interest(item.landmarks, item.points) for item in labels])
         self._groups = self._make_groups(weights)
+        self._takes = self._find_takes()
         cat, stack = np.concatenate, np.stack
         self._frame_labels = {
             name: torch.from_numpy(cat([getattr(item, name) for item in labels])).to(self.device)
@@ -81,22 +83,26 @@ class FaceClips:
         seed: int = 0,
         workers: int | None = None,
     ) -> FaceClips:
-        """Read a folder with a manifest. With ``poses_per_still`` every still also gets that many rendered
-        head poses (:func:`vivant.data.still_motion.render_stills`), else its pairs are the same picture
+        """Read a folder with a manifest, or with shards. With ``poses_per_still`` every still also gets that many
+        rendered head poses (:func:`vivant.data.still_motion.render_stills`), else its pairs are the same picture
         twice.
 
         Raises:
             MediaError: a file is missing or damaged. ConfigError: nothing of that split, or several sizes.
         """
         root = Path(folder)
-        rows = [r for r in read_manifest(root) if r.split == split and (groups is None or r.group in groups)]
+        samples = [
+            sample for sample in read_data(root)
+            if sample.row.split == split and (groups is None or sample.row.group in groups)
+        ]  # fmt: skip
+        rows = [sample.row for sample in samples]
         if not rows:
             raise ConfigError(f"{root} has no rows of the split '{split}' in the groups {groups or 'all'}.")
         if len({row.size for row in rows}) > 1:
             raise ConfigError(f"{root} mixes frames of several sizes: prepare the data again with one size.")
-        labels = [read_labels(root / row.labels, row.frames) for row in rows]
+        labels = [read_labels(sample.labels, sample.row.frames) for sample in samples]
         offsets = np.concatenate([[0], np.cumsum([row.frames for row in rows])])
-        jobs = [Job(root / r.media, r.kind == "still", int(o), r.frames) for r, o in zip(rows, offsets)]
+        jobs = [Job(s.media, s.row.kind == "still", int(o), s.row.frames) for s, o in zip(samples, offsets)]
         frames = torch.from_numpy(decode(jobs, rows[0].size, workers))
         if poses_per_still and any(row.kind == "still" for row in rows):
             from vivant.data.still_motion import add_poses
@@ -179,6 +185,35 @@ class FaceClips:
         choice = np.where(far, turn.argmax(1), 0)
         source = options[np.arange(len(driver)), choice]
         return source.astype(np.int64)
+
+    def partners(self, index: Tensor, seed: int) -> Tensor:
+        """The same moments on somebody else: indices (B,3) as :meth:`draw` gives -> (B,3) of the same frames of another
+        clip of the same take, drawn at random; where a take has only one clip, the samples themselves.
+
+        With them a model learns cross-identity motion from exact pairs: frames t of both clips differ by the person
+        alone.
+        """
+        rng = np.random.default_rng([seed, 1])
+        rows = index.cpu().numpy()
+        result = rows.copy()
+        for number, (source, driver, clip) in enumerate(rows):
+            others = [c for c in self._takes.get(self.rows[clip].take, ()) if c != clip]
+            if others:
+                other = others[int(rng.integers(len(others)))]
+                shift = int(self.starts[other] - self.starts[clip])
+                result[number] = source + shift, driver + shift, other
+        return torch.from_numpy(result)
+
+    def _find_takes(self) -> dict[str, list[int]]:
+        """Clips by take, without those whose frames do not correspond."""
+        takes: dict[str, list[int]] = {}
+        for clip, row in enumerate(self.rows):
+            if row.take:
+                takes.setdefault(row.take, []).append(clip)
+        return {
+            take: [c for c in clips if self.rows[c].frames == self.rows[clips[0]].frames]
+            for take, clips in takes.items()
+        }
 
     def gather(self, index: Tensor) -> dict[str, Tensor]:
         """Samples for indices (B,3) on the data's device, with index selection only.

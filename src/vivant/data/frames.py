@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vivant.core.errors import MediaError
+from vivant.data.part import Part, as_part
 
 _target: np.ndarray | None = None
 
@@ -26,17 +27,17 @@ _target: np.ndarray | None = None
 class Job:
     """Decode ``count`` frames of ``path`` to rows ``offset``..``offset + count`` of the array."""
 
-    path: Path
+    path: Path | Part
     still: bool
     offset: int
     count: int
 
 
-def _decode_video(path: Path, count: int, out: np.ndarray) -> int:
+def _decode_video(part: Part, count: int, out: np.ndarray) -> int:
     import av
 
     done = 0
-    with av.open(str(path)) as container:
+    with av.open(part.open(), "r") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):
@@ -47,10 +48,10 @@ def _decode_video(path: Path, count: int, out: np.ndarray) -> int:
     return done
 
 
-def _decode_still(path: Path, out: np.ndarray) -> int:
+def _decode_still(part: Part, out: np.ndarray) -> int:
     import cv2
 
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    image = cv2.imdecode(np.frombuffer(part.read(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError("not an image")
     out[0] = image[..., ::-1]
@@ -62,7 +63,8 @@ def _decode(job: Job) -> str:
     assert _target is not None
     out = _target[job.offset : job.offset + job.count]
     try:
-        done = _decode_still(job.path, out) if job.still else _decode_video(job.path, job.count, out)
+        part = as_part(job.path)
+        done = _decode_still(part, out) if job.still else _decode_video(part, job.count, out)
     except Exception as error:  # av has many error classes; all of them mean this file
         return f"{job.path} cannot be decoded to frames of {out.shape[1]} px ({error}); prepare the data again."
     if done < job.count:

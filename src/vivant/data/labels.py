@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from vivant.core.errors import MediaError
+from vivant.data.part import Part, as_part
 
 _LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper, lower, corner, corner
 _IRISES = ((468, 33, 133), (473, 263, 362))  # centre, corner, corner
@@ -54,22 +55,22 @@ def _shapes(frames: int, points: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _load(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as data:
+def _load(part: Part) -> dict[str, np.ndarray]:
+    with np.load(part.open(), allow_pickle=False) as data:
         names = {f.name for f in fields(Labels)} | {"trust"}
         found = {("weight" if k == "trust" else k): data[k] for k in data.files if k in names}
     found.setdefault("points", np.arange(found["landmarks"].shape[1]))
     return {f.name: found[f.name] for f in fields(Labels)}
 
 
-def read_labels(path: str | os.PathLike[str], frames: int) -> Labels:
+def read_labels(path: str | os.PathLike[str] | Part, frames: int) -> Labels:
     """Read and check the labels of a clip with ``frames`` frames; without ``points`` the first P are meant.
 
     Raises:
         MediaError: the file is missing or damaged, or its arrays do not fit the clip.
     """
     try:
-        arrays = _load(path)
+        arrays = _load(as_part(path))
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
         raise MediaError(f"The labels {path} cannot be read ({error}): label the clip again.") from error
     for name, shape in _shapes(frames, len(arrays["points"])).items():
