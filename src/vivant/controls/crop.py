@@ -19,8 +19,8 @@ from vivant.core.errors import FaceError
 from vivant.core.face import Face, FaceCrop
 
 Points = Literal["mesh", "contour203"]
-Border = Literal["replicate", "constant"]
-_BORDERS = {"replicate": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
+Border = Literal["replicate", "constant", "reflect"]
+_BORDERS = {"replicate": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
 _SMALLEST = 2.0  # pixels of the picture; a smaller window holds no face
 
 
@@ -113,7 +113,7 @@ def crop_with_window(
         window: from :func:`crop_window` or :func:`mean_window`.
         size: side of the crop in pixels.
         rotate: turn the face upright.
-        border: what lies beyond the picture: its edge repeated, or black.
+        border: what lies beyond the picture: its edge repeated, black, or its mirror image.
     """
     to_crop = window.to_crop(size, rotate)
     moved = np.asarray(landmarks, dtype=np.float64).copy()

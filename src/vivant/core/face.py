@@ -34,10 +34,12 @@ class FaceCrop:
 
     ``image``: (S, S, 3) uint8 RGB. ``landmarks``: (478, 3) float32 in crop pixels. ``to_frame``: (2, 3) float64, maps
     crop pixels (x, y, 1) to picture pixels; its linear part is a similarity (rotation times scale).
-    ``frame_size``: (height, width) of the picture.
+    ``frame_size``: (height, width) of the picture. ``alpha``: (S, S) float32 in 0..1, how far each pixel belongs to the
+    person, for methods whose ``config.needs_alpha`` asks for it, else None.
     """
 
     image: np.ndarray
     landmarks: np.ndarray
     to_frame: np.ndarray
     frame_size: tuple[int, int]
+    alpha: np.ndarray | None = None

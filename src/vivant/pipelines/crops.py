@@ -4,11 +4,13 @@ again)."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 
-from vivant.controls.crop import Border, CropWindow, crop_face, crop_window, crop_with_window
+from vivant.controls.crop import Border, CropWindow, crop_face, crop_window, crop_with_window, warp_square
 from vivant.controls.smoothing import OneEuroFilter
 from vivant.core.clip import Clip
 from vivant.core.errors import FaceError, MediaError
@@ -20,7 +22,29 @@ from vivant.pipelines.choose import check_size
 def crop_of(frame: np.ndarray, face: Face, view: Any, size: int) -> FaceCrop:
     """Square crop of ``face`` with side ``size``; ``view``: the method's CropConfig for sources or
     drivers."""
-    return crop_face(frame, face, view.scale, view.shift_y, size, view.rotate, view.points)
+    border = getattr(view, "border", None)
+    return crop_face(frame, face, view.scale, view.shift_y, size, view.rotate, view.points, border)
+
+
+def native_side(face: Face, config: Any) -> int:
+    """Side in pixels of a crop that has as many pixels as the picture has in that square, even, within the
+    configuration's ``smallest`` and ``largest``."""
+    side = crop_window(
+        face.landmarks, config.source_crop.scale, config.source_crop.shift_y, config.source_crop.points
+    ).side
+    return int(np.clip(2 * round(side / 2), config.smallest, config.largest))
+
+
+def with_alpha(crops: list[FaceCrop], frame: np.ndarray, border: Border) -> list[FaceCrop]:
+    """``crops`` of ``frame`` with the opacity of its people."""
+    from vivant.perception.matte import MatteFinder
+
+    alpha = MatteFinder().find(frame)
+    return [replace(crop, alpha=_cut_alpha(alpha, crop, border)) for crop in crops]
+
+
+def _cut_alpha(alpha: np.ndarray, crop: FaceCrop, border: Border) -> np.ndarray:
+    return warp_square(alpha, cv2.invertAffineTransform(crop.to_frame), len(crop.image), border)
 
 
 class SteadyWindow:

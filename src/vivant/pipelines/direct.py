@@ -11,7 +11,7 @@ from vivant.core.errors import ConfigError
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.controls import SPEECH_FPS, driving_clip, read_controls
 from vivant.pipelines.inputs import as_clip, as_fps, check_moving, name_of
-from vivant.pipelines.sources import still_portrait
+from vivant.pipelines.sources import Portrait, still_portrait
 from vivant.pipelines.view import View
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
     controls = driven.controls
     view = View(
         lambda crop: pipe.generator.generate(crop, controls, request.options),
-        portrait, controls.fps, controls.count, pipe.config.output_size, driver, request.crop_only,
+        portrait, controls.fps, controls.count, _side(pipe.config, portrait), driver, request.crop_only,
         request.side_by_side,
     )  # fmt: skip
     return Animation(
@@ -59,6 +59,11 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
         request=describe(pipe, request),
         seconds=time.perf_counter() - begin,
     )
+
+
+def _side(config: Any, portrait: Portrait) -> int:
+    """Side of the squares that are made: the configuration's, or that of the crops where it is ``native``."""
+    return len(portrait.crops[0].image) if getattr(config, "native", False) else int(config.output_size)
 
 
 _SPEAKS = Clip((), SPEECH_FPS, (1, 1))

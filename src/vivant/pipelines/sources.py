@@ -14,7 +14,7 @@ from vivant.core.clip import Clip
 from vivant.core.errors import FaceError, MediaError
 from vivant.core.face import Face, FaceCrop
 from vivant.pipelines.choose import FaceChoice, check_face, choose_faces, parse_choice
-from vivant.pipelines.crops import VideoCrops, crop_of
+from vivant.pipelines.crops import VideoCrops, crop_of, native_side, with_alpha
 from vivant.pipelines.progress import bar, spans
 
 CropStream = Iterator[np.ndarray | None]
@@ -88,7 +88,11 @@ def still_portrait(finder: Any, clip: Clip, config: Any, face: FaceChoice, name:
         raise MediaError(f"There are no frames in {name}: give a file that plays.")
     faces, warnings = choose_faces(finder.find(frame), face, name, clip.size)
     kept = _usable(faces, name, clip.size, warnings)
-    crops = [crop_of(frame, found, config.source_crop, crop_side(config)) for found in kept]
+    native = getattr(config, "native", False)
+    side = max(native_side(found, config) for found in kept) if native else crop_side(config)
+    crops = [crop_of(frame, found, config.source_crop, side) for found in kept]
+    if getattr(config, "needs_alpha", False):
+        crops = with_alpha(crops, frame, config.source_crop.border)
     return Portrait(clip, crops, None, warnings)
 
 

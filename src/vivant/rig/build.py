@@ -11,13 +11,14 @@ from vivant.core.errors import ConfigError, FaceError
 from vivant.rig.anatomy import FACE_END, OVAL, anatomy, smoothstep
 from vivant.rig.eyes import Eye, make_eyes
 from vivant.rig.fit import HeadFit, fit_head
+from vivant.rig.glasses import Glasses, find_glasses
 from vivant.rig.head import HeadModel
 from vivant.rig.layers import Layers, take_apart
 from vivant.rig.light import Light, estimate_light, vertex_normals
 from vivant.rig.motion import RigMotion
 from vivant.rig.mouth import Mouth, make_mouth
 from vivant.rig.render import Rendered, Renderer
-from vivant.rig.shape import Shape, exact_shape
+from vivant.rig.shape import Shape, exact_shape, stiff_skin
 from vivant.rig.sheet import Sheet, make_sheet
 from vivant.rig.sides import Sides, limit_sides
 
@@ -68,6 +69,7 @@ class PhotoRig:
     eyes: tuple[Eye, Eye]
     mouth: Mouth
     light: Light
+    glasses: Glasses
 
     @classmethod
     def build(
@@ -102,7 +104,8 @@ class PhotoRig:
                 f"The head model does not fit this face (residual {fit.residual:.2f} cm): use another still."
             )
         colours = image.astype(np.float32)
-        shape = exact_shape(fit, landmarks, centre)
+        glasses = find_glasses(colours, landmarks)
+        shape = exact_shape(fit, landmarks, centre, stiff_skin() if glasses.worn else None)
         sides = limit_sides(shape, landmarks, side)
         return cls(
             image=colours,
@@ -116,6 +119,7 @@ class PhotoRig:
             eyes=make_eyes(colours, landmarks, shape),
             mouth=make_mouth(colours, landmarks, shape),
             light=estimate_light(colours, landmarks, shape),
+            glasses=glasses,
         )
 
     def render(

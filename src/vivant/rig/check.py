@@ -11,6 +11,7 @@ import numpy as np
 
 from vivant.rig.anatomy import LID_RING_LEFT, LID_RING_RIGHT, LOWER_LIP, OUTER_LIPS, OVAL, UPPER_LIP, anatomy
 from vivant.rig.build import PhotoRig, RigRejected
+from vivant.rig.limits import hair_cut
 from vivant.rig.motion import RigMotion, expression_vector
 
 Detector = Callable[[np.ndarray], np.ndarray | None]
@@ -40,7 +41,8 @@ class Limits:
 class StillReport:
     """Measures of a rig's still. ``residual`` cm; ``yaw``, ``pitch``, ``roll`` degrees of the head itself; ``gap`` of
     the lips in cm; ``eyes``: opening of the narrower eye, height over width; ``face``: width over the still's side;
-    ``hair_cut``: part of the still's top rows that is person; ``person``: part of the still; ``reasons``: why the still
+    ``hair_cut``: part of the still's top rows that is person; ``person``: part of the still; ``glasses``: whether they
+    are worn; ``reasons``: why the still
     is refused, empty if it is not."""
 
     residual: float
@@ -52,6 +54,7 @@ class StillReport:
     face: float
     hair_cut: float
     person: float
+    glasses: bool = False
     reasons: tuple[str, ...] = ()
 
 
@@ -89,6 +92,7 @@ def inspect_still(rig: PhotoRig, limits: Limits | None = None) -> StillReport:
             (abs(yaw) > limits.yaw, f"the head is turned by {yaw:.0f} degrees"),
             (abs(pitch) > limits.pitch, f"the head is nodded by {pitch:.0f} degrees"),
             (eyes < limits.eyes, f"an eye is nearly shut (opening {eyes:.2f})"),
+            (rig.glasses.dark, "dark glasses hide the eyes"),
             (face < limits.face, f"the face is small ({face:.0%} of the width)"),
         )
         if wrong
@@ -101,8 +105,9 @@ def inspect_still(rig: PhotoRig, limits: Limits | None = None) -> StillReport:
         gap=rig.shape.gap,
         eyes=eyes,
         face=face,
-        hair_cut=float((rig.layers.matte[: max(2, side // 50)] > 0.5).mean()),
+        hair_cut=hair_cut(rig),
         person=float((rig.layers.matte > 0.5).mean()),
+        glasses=rig.glasses.worn,
         reasons=tuple(reasons),
     )
 

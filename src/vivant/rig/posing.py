@@ -75,7 +75,8 @@ class Poser:
         self.rig, self.device = rig, device
         head, body = HeadModel.load(), anatomy()
         self._units = self._tensor(head.expression.reshape(len(EXPRESSION_NAMES), -1))
-        self._base, self._toward = self._tensor(rig.shape.base), self._tensor(rig.sides.offset)
+        self._rest, self._loose = self._tensor(rig.shape.rest), self._tensor(rig.shape.loose)
+        self._own, self._toward = self._tensor(rig.shape.expression), self._tensor(rig.sides.offset)
         self._side, self._sheet_side = self._tensor(rig.sides.side), self._tensor(rig.sheet.side)
         self._sheet_units = self._tensor(rig.sheet.expression.reshape(len(EXPRESSION_NAMES), -1))
         self._sheet = {n: self._tensor(getattr(rig.sheet, n)) for n in ("seen", "limited", "true", "follow", "free")}
@@ -126,7 +127,7 @@ class Poser:
         camera = _Camera(places, self)
         relative_yaw = self._tensor(np.array([_yaw(p, shape.placement) for p in places])) / 10
         units = self._tensor(expression)
-        vertices = self._base + (units @ self._units).view(len(places), -1, 3)
+        vertices = self._rest + ((units - self._own) @ self._units).view(len(places), -1, 3) * self._loose
         self._collide(vertices)
         closing = self._close_lids(vertices, units)
         near = step(-0.8, 0.8, self._side * relative_yaw[:, None])
@@ -203,8 +204,7 @@ class Poser:
         self, camera: _Camera, units: Tensor, relative_yaw: Tensor, swayed: Tensor
     ) -> tuple[Tensor, Tensor]:
         sheet = self._sheet
-        change = units - self._tensor(self.rig.shape.expression)
-        moved = (change @ self._sheet_units).view(len(units), -1, 3)
+        moved = ((units - self._own) @ self._sheet_units).view(len(units), -1, 3)
         near = step(-0.8, 0.8, self._sheet_side * relative_yaw[:, None])[..., None]
         with_head = camera.seen(sheet["limited"] * near + sheet["true"] * (1 - near) + moved)
         follow = sheet["follow"]
@@ -317,7 +317,7 @@ class _Layout:
         face, mouth = np.unique(body.face_triangles), np.unique(body.mouth_triangles)
         self.face = face
         self.vertex = np.concatenate([face, mouth])
-        row_in_face, row_in_mouth = np.zeros(len(rig.shape.base), np.int64), np.zeros(len(rig.shape.base), np.int64)
+        row_in_face, row_in_mouth = np.zeros(len(rig.shape.rest), np.int64), np.zeros(len(rig.shape.rest), np.int64)
         row_in_face[face], row_in_mouth[mouth] = np.arange(len(face)), len(face) + np.arange(len(mouth))
         directions, ball = hemisphere()
         first_ball = len(self.vertex)

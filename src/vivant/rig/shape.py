@@ -38,15 +38,16 @@ class LidClosure:
 
 @dataclass(frozen=True)
 class Shape:
-    """A person's head. Vertices with an expression e are ``base + e @ head.expression``.
+    """A person's head. Vertices with an expression e are ``rest + ((e - expression) @ head.expression) * loose``.
 
-    ``base``: (V, 3) float32 in cm, no expression. ``rest``: (V, 3) float32 as in the still. ``expression``: (E,) of the
-    still. ``placement``: of the still. ``seen``: (V, 3) float32 rest in camera axes. ``pixels``: (V, 2) float32 where
-    the still shows each vertex. ``gap``: opening of the lips in the still, cm. ``lids``: closures of both eyes.
+    ``rest``: (V, 3) float32 in cm, as in the still. ``loose``: (V, 1) float32, 0 where glasses keep the skin stiff.
+    ``expression``: (E,) of the still. ``placement``: of the still. ``seen``: (V, 3) float32 rest in camera axes.
+    ``pixels``: (V, 2) float32 where the still shows each vertex. ``gap``: opening of the lips in the still, cm.
+    ``lids``: closures of both eyes.
     """
 
-    base: np.ndarray
     rest: np.ndarray
+    loose: np.ndarray
     expression: np.ndarray
     placement: Placement
     centre: np.ndarray
@@ -56,8 +57,8 @@ class Shape:
     lids: tuple[LidClosure, LidClosure]
 
 
-def exact_shape(fit: HeadFit, landmarks: np.ndarray, centre: np.ndarray) -> Shape:
-    """The fitted head corrected to lie on landmarks (478, 2 or 3)."""
+def exact_shape(fit: HeadFit, landmarks: np.ndarray, centre: np.ndarray, stiff: np.ndarray | None = None) -> Shape:
+    """The fitted head corrected to lie on landmarks (478, 2 or 3); ``stiff`` (V,) skin that expressions do not move."""
     head, place = HeadModel.load(), fit.placement
     fitted = head.vertices(fit.identity, fit.expression).astype(np.float64)
     moved = fitted + _residual_move(fitted, place, landmarks, centre)
@@ -65,17 +66,17 @@ def exact_shape(fit: HeadFit, landmarks: np.ndarray, centre: np.ndarray) -> Shap
     moved += _lip_seal(moved, gap) + _mouth_setback(head)
     seen = place.seen(moved)
     pixels = place.pixels(seen, centre)
-    base = (moved - np.tensordot(fit.expression, head.expression, 1)).astype(np.float32)
+    loose = np.ones((len(moved), 1), np.float32) if stiff is None else (1 - stiff[:, None]).astype(np.float32)
     return Shape(
-        base=base,
         rest=moved.astype(np.float32),
+        loose=loose,
         expression=fit.expression.astype(np.float32),
         placement=place,
         centre=centre,
         seen=seen.astype(np.float32),
         pixels=pixels.astype(np.float32),
         gap=gap,
-        lids=_lid_closures(base, fit.expression, head),
+        lids=_lid_closures(moved.astype(np.float32), fit.expression.astype(np.float32), loose, head),
     )
 
 
@@ -152,14 +153,13 @@ def _mouth_setback(head: HeadModel) -> np.ndarray:
     return move
 
 
-def _lid_closures(base: np.ndarray, expression: np.ndarray, head: HeadModel) -> tuple[LidClosure, LidClosure]:
+def _lid_closures(
+    rest: np.ndarray, expression: np.ndarray, loose: np.ndarray, head: HeadModel
+) -> tuple[LidClosure, LidClosure]:
     found = []
-    rest = base + np.tensordot(expression.astype(np.float32), head.expression, 1)
     for unit, (upper, lower) in zip(("eyeBlink_L", "eyeBlink_R"), anatomy().lids):
         row = head.expression_names.index(unit)
-        blink = expression.astype(np.float32).copy()
-        blink[row] = 1.0
-        shut = base + np.tensordot(blink, head.expression, 1)
+        shut = rest + (1.0 - expression[row]) * head.expression[row] * loose
         above, below = shut[upper.rim], shut[lower.rim]
         middle = np.clip(np.sin(np.pi * upper.along), 0, 1) ** 0.5  # the corners stay
         open_above, open_below = lower.at(upper.along) @ below - above, upper.at(lower.along) @ above - below
@@ -180,6 +180,20 @@ def _lid_closures(base: np.ndarray, expression: np.ndarray, head: HeadModel) -> 
             )
         )
     return found[0], found[1]
+
+
+@cache
+def stiff_skin() -> np.ndarray:
+    """(V,) where glasses sit and nothing bends: from above the brows' lower edge to the cheeks, without the lids."""
+    head, body = HeadModel.load(), anatomy()
+    eyes = head.neutral[[*body.lids[0][0].rim, *body.lids[1][0].rim]]
+    x, y, z = head.neutral.T
+    stiff = smoothstep(1.8, 1.2, y - eyes[:, 1].mean()) * smoothstep(-2.8, -2.0, y - eyes[:, 1].mean())
+    stiff *= smoothstep(9.0, 8.0, np.abs(x)) * smoothstep(0.0, 2.0, z)
+    for edge in (edge for pair in body.lids for edge in pair):
+        stiff[edge.skin] *= smoothstep(0.3, 0.8, edge.distance)
+    result: np.ndarray = stiff.astype(np.float32)
+    return result
 
 
 def depth_offset(place: Placement, seen: np.ndarray, depth: np.ndarray) -> np.ndarray:

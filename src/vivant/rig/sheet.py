@@ -141,7 +141,7 @@ def _expression_moves(
     keep = in_face[..., None]
     moves = []
     for unit in HeadModel.load().expression:
-        exact = np.einsum("hwck,hwc->hwk", unit[corners], weights)
+        exact = np.einsum("hwck,hwc->hwk", (unit * shape.loose)[corners], weights)
         moves.append(exact * keep + cv2.GaussianBlur(exact, (0, 0), sigma) * (1 - keep))
     return np.stack(moves).reshape(len(moves), -1, 3).astype(np.float32)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -161,6 +161,38 @@ class RigTracker:
 class _Frame:
     fit: HeadFit
     gaze: np.ndarray
+
+
+class LiveTracker:
+    """Follows one face live: the first frame that shows it fixes identity and neutral expression; looks only back."""
+
+    def __init__(self, smooth: Callable[[np.ndarray], np.ndarray] | None = None, fps: Fraction | int = 25) -> None:
+        """``smooth``: a causal filter of the numbers of a frame, for example a One-Euro filter."""
+        self._smooth, self._fps = smooth, Fraction(fps)
+        self._first: _Frame | None = None
+        self._last: HeadFit | None = None
+        self._told: RigMotion | None = None
+
+    def __call__(self, landmarks: np.ndarray | None, frame_size: tuple[int, int]) -> RigMotion | None:
+        """The motion (one frame) since the first face for landmarks (478, 3) in pixels of a frame of (height, width);
+        where no face is seen the motion before, None before the first."""
+        if landmarks is None:
+            return self._told
+        centre = (np.array(frame_size[::-1], np.float64) - 1) / 2
+        if self._last is None or self._first is None:
+            self._last = fit_head(landmarks, centre)
+            self._first = _Frame(self._last, gaze_of(landmarks))
+        prior = replace(_PRIOR, towards=self._last.expression)
+        self._last = solve(dense_pairs(landmarks), centre, self._last, _ITERATIONS, prior, fixed_identity=True)
+        pose = self._last.placement.since(self._first.fit.placement)
+        expression = self._last.expression - self._first.fit.expression
+        for row in expression_rows("eyeBlink"):
+            expression[row] = max(expression[row], 0) * _BLINK_GAIN
+        numbers = np.concatenate([pose, expression, gaze_of(landmarks) - self._first.gaze])
+        if self._smooth is not None:
+            numbers = self._smooth(numbers)
+        self._told = RigMotion(self._fps, numbers[None, :6], numbers[None, 6:-2], numbers[None, -2:])
+        return self._told
 
 
 def gaze_of(landmarks: np.ndarray) -> np.ndarray:
