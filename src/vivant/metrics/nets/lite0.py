@@ -5,14 +5,15 @@ The features are those of ImageNet classification. Numbers made with them compar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vivant.nn.efficientnet import EfficientNetLite0, freeze, perceptual_features
+from vivant.nn.efficientnet import PERCEPTUAL_TAPS, EfficientNetLite0, freeze, perceptual_features
+from vivant.nn.fold import fold_norms
 from vivant.weights.assets import asset
 from vivant.weights.loading import load_state, load_strict
 
@@ -20,6 +21,7 @@ LITE0 = "training/efficientnet_lite0.safetensors"
 SIDE = 224
 """Side in pixels at which whole pictures are described."""
 TEMPORAL_TAP = 10  # block whose features (112 channels, stride 16) describe how a clip changes
+CPU_BATCH = 2
 WINDOW = 16
 """Frames of one window of the video features, as in FVD."""
 
@@ -51,26 +53,44 @@ def resized(images: Tensor, side: int) -> Tensor:
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
+def _ready(blocks: int, device: str) -> EfficientNetLite0:
+    """The frozen trunk, norms folded, in the memory order that convolutions read fastest."""
+    net = imagenet_trunk(blocks)
+    freeze(net)
+    fold_norms(net)
+    return net.to(device).to(memory_format=torch.channels_last)
+
+
 class Lite0:
-    """The net on one device, asked in three ways."""
+    """The net on one device, asked in two ways. On a CPU few pictures at once are five times faster than many, because
+    their maps stay in the cache."""
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
-        self.net = freeze(imagenet_trunk()).to(device)
-        assert isinstance(self.net, EfficientNetLite0)
+        self._near, self._whole = _ready(max(PERCEPTUAL_TAPS) + 1, device), _ready(16, device)
+        self._at_once = CPU_BATCH if device == "cpu" else 10**6
+
+    def _parts(self, pictures: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        for first in range(0, len(pictures), self._at_once):
+            images = to_tensor(pictures[first : first + self._at_once], self.device)
+            yield images.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def levels(self, pictures: Sequence[np.ndarray]) -> list[Tensor]:
         """Features of B pictures at strides 2, 4, 8 and 16, each (B, C, h, w) of length 1 at every place."""
-        maps = perceptual_features(self.net, to_tensor(pictures, self.device))  # type: ignore[arg-type]
+        parts = [perceptual_features(self._near, images) for images in self._parts(pictures)]
+        maps = [torch.cat(level) for level in zip(*parts)]
         return [level / (level.square().sum(1, keepdim=True).sqrt() + 1e-10) for level in maps]
 
     @torch.inference_mode()
     def describe(self, pictures: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(B, 320) and (B, 112) float32: mean over the picture of the last features and of those at stride 16."""
-        images = resized(to_tensor(pictures, self.device), SIDE)
-        last, taps = self.net.features(images, (TEMPORAL_TAP,))  # type: ignore[operator]
-        return last.mean((2, 3)).cpu().numpy(), taps[0].mean((2, 3)).cpu().numpy()
+        found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for images in self._parts(pictures):
+            last, taps = self._whole.features(resized(images, SIDE), (TEMPORAL_TAP,))
+            for rows, maps in zip(found, (last, taps[0])):
+                rows.append(maps.mean((2, 3)).cpu().numpy())
+        return np.concatenate(found[0]), np.concatenate(found[1])
 
 
 def distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> np.ndarray:
