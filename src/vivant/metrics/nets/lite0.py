@@ -58,7 +58,7 @@ def _ready(blocks: int, device: str) -> EfficientNetLite0:
     net = imagenet_trunk(blocks)
     freeze(net)
     fold_norms(net)
-    return net.to(device).to(memory_format=torch.channels_last)
+    return net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class Lite0:
