@@ -1,9 +1,9 @@
 """Label the clips and stills that train the shipped `lite` preset: GRID clips, stills, photo-rig clips.
 
-    python tools/prepare_lite_data.py DATA OUT [--grid-clips 120]
+    python tools/prepare_lite_data.py DATA OUT [--grid-clips 120] [--groups still,grid]
 
 DATA holds `stills/`, `grid/{s1,others}/`, `rig/{random,replay}/`; OUT becomes a data set: manifest.jsonl, clips,
-stills, labels.
+stills, labels. OUT may be a folder that `vivant synthesize` fills, too.
 Held out of training ("test"): stills whose number is 7 modulo 20 and every rig clip made from them; GRID speakers
 named in TEST_SPEAKERS and every rig clip that replays them.
 """
@@ -22,8 +22,8 @@ from tqdm import tqdm
 from vivant.core.errors import VivantError
 from vivant.core.face import Face
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.data.ingest import CROP_SIZE, Square, full_track, label, mean_face, square_around
-from vivant.data.manifest import Row, write_manifest
+from vivant.data.ingest import CROP_SIZE, Square, full_track, label, square_around, standard_face
+from vivant.data.manifest import Row, merge_manifest
 from vivant.media.image import read_image, write_image
 from vivant.media.video import open_clip
 from vivant.media.writer import VideoWriter
@@ -51,7 +51,7 @@ def crops(path: Path, stride: int, whole: bool) -> tuple[list[np.ndarray], np.nd
     return cut, square.normalise(landmarks)
 
 
-def one_clip(path: Path, out: Path, template: np.ndarray, keep: np.ndarray, group: str, stride: int) -> Row | str:
+def one_clip(path: Path, out: Path, keep: np.ndarray, group: str, stride: int) -> Row | str:
     """Label one clip and write it; a clip that cannot be used gives its reason."""
     rig = group in ("rig", "replay")
     name = f"{group}_{path.stem}"
@@ -64,7 +64,7 @@ def one_clip(path: Path, out: Path, template: np.ndarray, keep: np.ndarray, grou
             if rig:
                 known = np.load(path.with_suffix(".npz"))["landmarks_px"].astype(np.float64)[: len(frames)]
                 exact = (keep[: known.shape[1]], known / 128 - 1)
-            labels = label(landmarks, template, keep, exact)
+            labels = label(landmarks, standard_face(), keep, exact)
         except VivantError as error:
             return f"{path.name}: {error}"
         if rig:
@@ -98,18 +98,16 @@ def find_still(path: Path) -> tuple[Path, np.ndarray, Face] | str:
     return path, image, faces[0]
 
 
-def stills(folder: Path, out: Path, keep: np.ndarray, pool: ProcessPoolExecutor) -> tuple[list[Row], np.ndarray]:
-    """Crop and label all stills; returns rows and the mean face of those that train."""
+def stills(folder: Path, out: Path, keep: np.ndarray, pool: ProcessPoolExecutor) -> list[Row]:
+    """Crop and label all stills."""
     found = list(tqdm(pool.map(find_still, sorted(folder.glob("*.jpg")), chunksize=16), desc="stills"))
     good = [f for f in found if not isinstance(f, str)]
     print(*[f for f in found if isinstance(f, str)], sep="\n")
     squares = [square_around(face.landmarks[None], *image.shape[:2]) for _, image, face in good]
     shapes = np.stack([s.normalise(face.landmarks) for s, (_, _, face) in zip(squares, good)])
-    template = mean_face(shapes[::3])
-    np.save(out / "mean_face.npy", template.astype(np.float32))
     rows = []
     for square, shape, (path, image, _) in zip(squares, shapes, good):
-        np.savez_compressed(out / "stills" / f"{path.stem}.npz", **label(shape[None], template, keep))
+        np.savez_compressed(out / "stills" / f"{path.stem}.npz", **label(shape[None], standard_face(), keep))
         write_image(out / "stills" / f"{path.stem}.jpg", square.cut(image))
         rows.append(
             Row(
@@ -118,7 +116,7 @@ def stills(folder: Path, out: Path, keep: np.ndarray, pool: ProcessPoolExecutor)
                 size=CROP_SIZE, labels=f"stills/{path.stem}.npz", image=f"stills/{path.stem}.jpg",
             )
         )  # fmt: skip
-    return rows, template
+    return rows
 
 
 def main() -> None:
@@ -127,6 +125,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--grid-clips", type=int, default=120)
+    parser.add_argument("--groups", default="still,grid,rig,replay", help="which to prepare")
     parser.add_argument("--limit", type=int, default=None, help="clips per group, for a quick look")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
@@ -134,15 +133,16 @@ def main() -> None:
         (args.out / folder).mkdir(parents=True, exist_ok=True)
     keep = np.array(TRAINING_POINTS)
     with ProcessPoolExecutor(args.processes) as pool:
-        rows, template = stills(args.data / "stills", args.out, keep, pool)
+        wanted = args.groups.split(",")
+        rows = stills(args.data / "stills", args.out, keep, pool) if "still" in wanted else []
         groups = [
             ("grid", sorted((args.data / "grid" / "others").glob("*.mp4")), 1),
             ("grid", sorted((args.data / "grid" / "s1").glob("*.mp4"))[:: max(1, 640 // args.grid_clips)], 2),
             ("rig", sorted((args.data / "rig" / "random").glob("*.mp4")), 1),
             ("replay", sorted((args.data / "rig" / "replay").glob("*.mp4")), 1),
         ]
-        for group, paths, stride in groups:
-            job = partial(one_clip, out=args.out, template=template, keep=keep, group=group, stride=stride)
+        for group, paths, stride in (each for each in groups if each[0] in wanted):
+            job = partial(one_clip, out=args.out, keep=keep, group=group, stride=stride)
             for done in tqdm(
                 pool.map(job, paths[: args.limit], chunksize=4), total=len(paths[: args.limit]), desc=group
             ):
@@ -150,8 +150,8 @@ def main() -> None:
                     print(done)
                 else:
                     rows.append(done)
-    write_manifest(args.out, sorted(rows, key=lambda row: row.id))  # the same data gives the same file
-    print(f"{len(rows)} rows in {args.out}")
+    merged = merge_manifest(args.out, rows)
+    print(f"{len(rows)} rows, with those that were there before {len(merged)} in {args.out}")
 
 
 if __name__ == "__main__":

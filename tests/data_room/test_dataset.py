@@ -12,7 +12,7 @@ from tiny import SIZE, frame, labels, write_folder
 from vivant.core.errors import ConfigError, MediaError
 from vivant.data.dataset import FaceClips
 from vivant.data.labels import interest, read_labels, write_labels
-from vivant.data.manifest import read_manifest, write_manifest
+from vivant.data.manifest import merge_manifest, read_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +141,15 @@ def test_short_videos_and_empty_splits_are_named(tmp_path: Path) -> None:
         FaceClips.load(tmp_path / "x", split="test")
     with pytest.raises(MediaError, match="does not exist"):
         FaceClips.load(tmp_path / "nowhere")
+
+
+def test_rows_of_several_makers_share_a_manifest(tmp_path):
+    rows = write_folder(tmp_path, clips=2, stills=1)
+    more = [replace(rows[0], id="another"), replace(rows[1], group="changed")]
+    merged = merge_manifest(tmp_path, more)
+    assert (
+        [row.id for row in merged] == ["another", "clip0", "clip1", "still0"] == [r.id for r in read_manifest(tmp_path)]
+    )
+    assert merged[2].group == "changed"
+    with pytest.raises(ConfigError, match="64"):
+        merge_manifest(tmp_path, [replace(rows[0], id="large", size=64)])

@@ -62,8 +62,15 @@ def test_choices_and_refusals(folder, tmp_path):
     assert len(read_shard(write_shards(folder, tmp_path / "a", groups=["still"])[0])) == 2
     with pytest.raises(ConfigError, match="no rows"):
         write_shards(folder, tmp_path / "b", splits=["test"])
-    with pytest.raises(ConfigError, match="holds shards already"):
+    with pytest.raises(ConfigError, match="such shards already"):
         write_shards(folder, tmp_path / "a")
+    write_shards(folder, tmp_path / "a", groups=["rig"], name="rig")
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "train-00000.tar", "train-rig-00000.tar", "val-rig-00000.tar"
+    }  # fmt: skip
+    assert len(read_data(tmp_path / "a")) == 5
+    with pytest.raises(ConfigError, match="such shards already"):
+        write_shards(folder, tmp_path / "a", groups=["rig"], name="rig")
     with pytest.raises(MediaError, match="no shard"):
         unpack_shards(folder, tmp_path / "c")
     (folder / "clips" / "clip1.npz").unlink()

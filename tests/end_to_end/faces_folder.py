@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vivant.core.facemesh import TRAINING_POINTS
-from vivant.data.ingest import CROP_SIZE, full_track, label, mean_face, square_around
+from vivant.data.ingest import CROP_SIZE, full_track, label, square_around, standard_face
 from vivant.data.manifest import Row, write_manifest
 from vivant.media.image import write_image
 from vivant.media.writer import VideoWriter
@@ -21,10 +21,9 @@ def write_faces(root: Path, portrait: np.ndarray, frames: list[np.ndarray]) -> P
         landmarks = full_track(finder.find(picture)[0] for picture in pictures)
         square = square_around(landmarks, *pictures[0].shape[:2])
         found.append((square.normalise(landmarks), [square.cut(picture) for picture in pictures]))
-    template = mean_face(np.concatenate([marks for marks, _ in found]))
     root.mkdir(parents=True, exist_ok=True)
     for name, (marks, crops) in zip(("still", "talk"), found):
-        np.savez_compressed(root / f"{name}.npz", **label(marks, template, keep))
+        np.savez_compressed(root / f"{name}.npz", **label(marks, standard_face(), keep))
         still = name == "still"
         if still:
             write_image(root / "still.jpg", crops[0])

@@ -86,32 +86,21 @@ def euler(rotation: np.ndarray) -> np.ndarray:
 
 
 def standard_face() -> np.ndarray:
-    """(468, 3) the face against which poses are told: MediaPipe's canonical face, face height (10 to 152) one, centred.
+    """(478, 3) the face against which poses are told: MediaPipe's canonical face made symmetric, face height (10 to
+    152) one, centred, irises between the corners of their eyes.
 
-    It is the same for every data set, so their labels have one zero; frontal portraits have a pitch of about 10 degrees
-    against it, as in ``vivant.perception.pose``.
+    It is the same for every data set, so their labels have one zero; people who look straight ahead have a pitch of
+    about 10 degrees against it, as in ``vivant.perception.pose``.
     """
     from vivant.perception.mesh import canonical_face
 
-    vertices = canonical_face().vertices.astype(np.float64)
-    vertices -= vertices[RIGID].mean(0)
-    return vertices / (vertices[152, 1] - vertices[10, 1])
-
-
-def mean_face(shapes: np.ndarray, rounds: int = 4) -> np.ndarray:
-    """Symmetric generalised Procrustes mean of (N, 478, 3) landmarks, face height (10 to 152) one, centred."""
-    frontal = np.argmin(np.abs(shapes[:, 234, 2] - shapes[:, 454, 2]))
-    template = shapes[frontal] - shapes[frontal].mean(0)
-    for _ in range(rounds):
-        aligned = []
-        for shape in shapes:
-            scale, r, shift = rigid_fit(template[RIGID], shape[RIGID])
-            aligned.append((shape - shift) @ r.T / scale)
-        mean = np.median(aligned, axis=0)
-        symmetric = (mean + mean[list(MIRROR)] * [-1, 1, 1]) / 2
-        template = symmetric - symmetric[RIGID].mean(0)
-    template /= template[152, 1] - template[10, 1]
-    return np.asarray(template)
+    face = np.zeros((478, 3))
+    face[:468] = canonical_face().vertices
+    for start, corners in ((468, (33, 133)), (473, (362, 263))):
+        face[start : start + 5] = face[list(corners)].mean(0)
+    face = (face + face[list(MIRROR)] * [-1, 1, 1]) / 2
+    face -= face[RIGID].mean(0)
+    return np.asarray(face / (face[152, 1] - face[10, 1]))
 
 
 def label(
@@ -122,7 +111,7 @@ def label(
 ) -> dict[str, np.ndarray]:
     """Labels of one clip.
 
-    landmarks (F, 478, 3) in -1..1; template (468 or more, 3), usually :func:`standard_face`; keep (P,) indices;
+    landmarks (F, 478, 3) in -1..1; template (478, 3), usually :func:`standard_face`; keep (P,) indices;
     exact: (indices (E,), points (F, E, 2)) that replace detected ones.
     """
     fits = [rigid_fit(template[RIGID], frame[RIGID]) for frame in landmarks]

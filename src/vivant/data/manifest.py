@@ -108,3 +108,20 @@ def write_manifest(folder: str | os.PathLike[str], rows: Iterable[Row]) -> Path:
     part.write_text("\n".join(lines) + "\n", encoding="utf-8")
     os.replace(part, path)
     return path
+
+
+def merge_manifest(folder: str | os.PathLike[str], rows: Iterable[Row]) -> list[Row]:
+    """Put rows into the manifest of a folder, in order of id; rows of others that are there already stay.
+
+    Raises:
+        ConfigError: the manifest that is there is damaged, or its frames have another size.
+    """
+    known = {row.id: row for row in read_manifest(folder)} if (Path(folder) / MANIFEST).is_file() else {}
+    sizes = {row.size for row in known.values()}
+    for row in rows:
+        if sizes and row.size not in sizes:
+            raise ConfigError(f"{folder} holds frames of {sizes.pop()} px, not {row.size}: choose another folder.")
+        known[row.id] = row
+    merged = sorted(known.values(), key=lambda row: row.id)
+    write_manifest(folder, merged)
+    return merged

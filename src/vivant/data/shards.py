@@ -96,12 +96,14 @@ def write_shards(
     splits: Sequence[str] = (),
     groups: Sequence[str] = (),
     truth: bool = False,
+    name: str = "",
 ) -> list[Path]:
     """Pack a data set into shards of at most ``limit`` bytes (more only for a single larger sample), each of one split,
-    groups mixed. The same data gives the same bytes. ``splits``, ``groups``: only these.
+    groups mixed. The same data gives the same bytes. ``splits``, ``groups``: only these. ``name``: a word for the names
+    of the shards, so that several data sets can lie in one folder.
 
     Raises:
-        MediaError: no manifest, or a file is missing. ConfigError: nothing to pack, or ``out`` holds shards already.
+        MediaError: no manifest, or a file is missing. ConfigError: nothing to pack, or such shards are there already.
     """
     target = Path(out)
     chosen = [
@@ -112,14 +114,15 @@ def write_shards(
         raise ConfigError(
             f"{folder} has no rows of the splits {list(splits) or 'all'}, groups {list(groups) or 'all'}."
         )
-    if any(target.glob("*.tar")):
-        raise ConfigError(f"{target} holds shards already: choose another folder.")
+    stem = f"-{_key(name)}" if name else ""
+    if any(target.glob(f"*{stem}-[0-9]*.tar" if stem else "*.tar")):
+        raise ConfigError(f"{target} holds such shards already: choose another folder or name.")
     target.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for split in sorted({sample.row.split for sample in chosen}):
         mine = [sample for sample in chosen if sample.row.split == split]
         for number, part in enumerate(_portions(_mixed(mine), limit, truth)):
-            written.append(_write_shard(target / f"{split}-{number:05d}.tar", part, truth))
+            written.append(_write_shard(target / f"{split}{stem}-{number:05d}.tar", part, truth))
     return written
 
 

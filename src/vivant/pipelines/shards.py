@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.add_argument("--megabytes", type=float, default=60, help="largest size of a shard in MiB (default: 60)")
     pack.add_argument("--split", action="append", default=[], help="only this split; may be given several times")
     pack.add_argument("--group", action="append", default=[], help="only this group; may be given several times")
+    pack.add_argument("--name", default="", help="a word for the shards' names, to put several data sets in one folder")
     pack.add_argument("--truth", action="store_true", help="with masks, depth and the like of synthesised clips")
     unpack = parts.add_parser("unpack", help="lay shards into a folder with a manifest")
     unpack.add_argument("shards", help="folder with *.tar")
@@ -32,7 +33,9 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "pack":
         if args.megabytes < 0.1:
             raise ConfigError("--megabytes must be 0.1 or more.")
-        paths = write_shards(args.data, args.out, int(args.megabytes * 2**20), args.split, args.group, args.truth)
+        paths = write_shards(
+            args.data, args.out, int(args.megabytes * 2**20), args.split, args.group, args.truth, args.name
+        )
         total = sum(path.stat().st_size for path in paths)
         print(f"{len(paths)} shards, {total / 2**20:.1f} MiB in {args.out}.")
     elif args.what == "unpack":

@@ -220,7 +220,7 @@ class Synthesis:
 
     def _render(self, jobs: Sequence[Job], source: MotionSource, good: int, looked_at: int) -> str:
         """Draw what is not there yet; returns the summary."""
-        from vivant.data.manifest import write_manifest
+        from vivant.data.manifest import merge_manifest
         from vivant.data.synthesis.clips import finished_rows, row_path
         from vivant.data.synthesis.survey import write_rejected
         from vivant.data.synthesis.work import run_jobs
@@ -236,9 +236,7 @@ class Synthesis:
                     frames += outcome.result.frames
         finally:  # also of a stopped run: what is finished can be used
             write_rejected(self.out, failed)
-            rows = list(finished_rows(self.out))
-            if rows:
-                write_manifest(self.out, rows)
+            rows = merge_manifest(self.out, finished_rows(self.out))
         seconds = time.monotonic() - started
         speed = f"{frames} frames in {seconds:.0f} s, {frames / max(seconds, 1e-9):.1f} frames per second"
         lost = f", {len(failed)} clips failed (rejected.jsonl says why)" if failed else ""
