@@ -14,6 +14,7 @@ from vivant.data.labels import read_labels
 from vivant.data.manifest import read_manifest
 from vivant.data.synthesis.truth import read_truth
 from vivant.media.video import open_clip
+from vivant.tts.spoken import Phone, Spoken, gapless
 
 FACES = Path(__file__).parents[1] / "data" / "faces"
 USUAL = ["--clips", "4", "--frames", "3", "--size", "64", "--takes-per-motion", "2", "--workers", "1", "--no-redetect",
@@ -114,6 +115,36 @@ def test_two_processes_make_the_same_clips(made, stills, tmp_path):
         assert all(np.array_equal(a[name], b[name], equal_nan=a[name].dtype.kind == "f") for name in a)
         frames = zip(open_clip(made / row.video).frames, open_clip(out / row.video).frames)
         assert all(np.array_equal(x, y) for x, y in frames)
+
+
+def test_spoken_clips_render_without_an_engine_once_they_are_prepared(made, stills, tmp_path, monkeypatch, capsys):
+    from vivant.data.synthesis import speech_motion
+    from vivant.media.audio import has_sound, read_audio
+
+    def speak(text, voice, speed, pitch, seed):
+        samples = 0.3 * np.sin(np.arange(9600) * 0.3).astype(np.float32)
+        return Spoken(samples, 16000, gapless([Phone("m", 0.1, 0.25), Phone("a", 0.25, 0.5)], 0.6))
+
+    monkeypatch.setattr(speech_motion, "speak", speak)
+    monkeypatch.setattr(speech_motion, "installed", lambda: ("flite",))
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    usual = [*USUAL, "--motion", "speech", "--clips", "2", "--frames", "25"]
+    assert main(["synthesize", str(stills), "-o", str(out), *usual, "--prepare"]) == 0
+    assert "ready to be rendered" in capsys.readouterr().out and len(read_manifest(out)) == 4
+    monkeypatch.setattr(speech_motion, "installed", lambda: ())
+    assert main(["synthesize", str(stills), "-o", str(out), *usual]) == 0
+    rows = [row for row in read_manifest(out) if row.group == "speech"]
+    assert len(rows) == 2 and all(row.sound and row.text and has_sound(out / row.video) for row in rows)
+    assert read_audio(out / rows[0].video).seconds == pytest.approx(1.0, abs=0.05)
+    truth = read_truth(out / rows[0].truth)
+    gap = truth["landmarks"][:, 14, 1] - truth["landmarks"][:, 13, 1]
+    seen = {}
+    for symbol, (start, end) in zip(truth["phones"], truth["phone_times"]):
+        frames = [f for f in range(25) if start < (f + 0.5) / 25 < end]
+        seen.setdefault(str(symbol), []).extend(gap[frames])
+    assert truth["phone_times"][-1, 1] == pytest.approx(1.0) and len(read_manifest(out)) == 6
+    assert max(seen["a"]) > min(seen["m"]) + 1.5 and min(seen["m"]) < 0.7  # pixels of 64
 
 
 def test_check_draws_sheets_and_numbers(stills, tmp_path, capsys):

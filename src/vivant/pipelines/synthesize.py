@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vivant.data.synthesis.clips import Style
     from vivant.data.synthesis.people import Person
     from vivant.data.synthesis.plan import Job
-    from vivant.data.synthesis.takes import MotionSource
+    from vivant.data.synthesis.takes import KeptMotion, MotionSource
 
 MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 75)}
 """Group of the manifest's rows and usual number of frames, by motion."""
@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val-share", type=float, default=0.03, help="share of people kept for validation (0.03)")
     parser.add_argument("--held-out", help="text file of names: people there are for testing, drivers are not used")
     parser.add_argument("--no-redetect", action="store_true", help="judge stills by their fit alone, which is quicker")
+    parser.add_argument("--prepare", action="store_true",
+                        help="stop before rendering, which another machine can then do")  # fmt: skip
     parser.add_argument("--check", action="store_true", help="only look at the stills: numbers, reasons and sheets")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
@@ -89,6 +91,10 @@ def _worker(out: Path, stills: Path, source: MotionSource, style: Style, seed: i
     return _Work(out, stills, source, style, seed)
 
 
+def _keeper(kept: KeptMotion, source: MotionSource, seed: int) -> Callable[[int], int]:
+    return kept.keeper(source, seed)
+
+
 def _follower() -> Callable[[Driver], str]:
     return _follow
 
@@ -116,9 +122,9 @@ class Synthesis:
         """Everything. Returns what a person wants to know at the end."""
         from vivant.data.synthesis.people import find_stills
 
-        if not self.args.check:  # a wrong choice of motion fails before stills cost time
+        if not self.args.check:
+            self._refuse_early()
             self._keep_settings()
-            source = None if self.args.motion == "clips" else self._source()
         stills = find_stills(self.stills, self.args.licence, self.args.credit)
         people = self._survey(stills)
         good = [person for person in people if not person.reasons]
@@ -131,7 +137,21 @@ class Synthesis:
         if any(not person.licence for person in good):
             warnings.warn("Some stills have no licence: give --licence and --credit, or an index.jsonl.", stacklevel=2)
         jobs = self._plan(good)
-        return self._render(jobs, source or self._source(), len(good), len(people))
+        source = self._ready(sorted({job.take for job in jobs}))
+        if self.args.prepare:
+            return f"{len(good)} of {len(people)} stills and {len(jobs)} clips are ready to be rendered in {self.out}."
+        return self._render(jobs, source, len(good), len(people))
+
+    def _refuse_early(self) -> None:
+        """A missing engine or folder of drivers is said before stills cost time, unless takes are there already."""
+        from vivant.data.synthesis.takes import FOLDER
+
+        if any((self.out / FOLDER).glob(f"{self.args.motion}_*.npz")):
+            return
+        if self.args.motion == "clips":
+            self._find_drivers()
+        else:
+            self._source()
 
     def _usual_workers(self) -> int:
         from vivant.data.synthesis.work import default_workers
@@ -177,6 +197,22 @@ class Synthesis:
                 write_image(self.out / f"check_{name}.png", sheet(part, self.out, self.stills, 40, self.args.seed))
         return json.dumps(numbers, indent=1)
 
+    def _ready(self, takes: Sequence[int]) -> MotionSource:
+        """Where rendering finds its takes: random ones are made as they are needed, the others once, beforehand."""
+        from vivant.data.synthesis.takes import KeptMotion
+        from vivant.data.synthesis.work import run_jobs
+
+        if self.args.motion == "random":
+            return self._source()
+        kept = KeptMotion(self.out, self.args.motion)
+        left = kept.missing(takes)
+        if left:
+            work = (kept, self._source(), self.args.seed)
+            for outcome in self._bar("takes", "take")(run_jobs(_keeper, work, left, self.workers), len(left)):
+                if outcome.problem:
+                    raise ConfigError(f"Take {outcome.job} cannot be made: {outcome.problem}.")
+        return kept
+
     def _source(self) -> MotionSource:
         from vivant.data.synthesis.clip_motion import ClipMotion
         from vivant.data.synthesis.random_motion import RandomMotion
@@ -191,14 +227,16 @@ class Synthesis:
             )
         return ClipMotion(self._drivers(), self.frames, self.fps)
 
+    def _find_drivers(self) -> list[Driver]:
+        args = self.args
+        return find_drivers(Path(args.drivers), self.out, args.motion_licence, args.motion_credit, self.held_out)
+
     def _drivers(self) -> tuple[Driver, ...]:
         """Follow all drivers that were not followed before."""
         from vivant.data.synthesis.survey import write_rejected
         from vivant.data.synthesis.work import run_jobs
 
-        drivers = find_drivers(
-            Path(self.args.drivers), self.out, self.args.motion_licence, self.args.motion_credit, self.held_out
-        )
+        drivers = self._find_drivers()
         fresh = [driver for driver in drivers if not driver.motion.exists()]
         outcomes = run_jobs(_follower, (), fresh, self.workers)
         problems = {o.job.name: o.problem for o in self._bar("following drivers", "clip")(outcomes, len(fresh))

@@ -90,7 +90,7 @@ def talk(rng: Random, voice: str, language: str, seconds: float) -> tuple[Spoken
     gap, texts = rng.uniform(0.2, 0.35), []
     parts: list[Spoken] = []
     at = gap
-    while at < seconds - 0.3:
+    while not parts or at < seconds - 0.3:
         text = sentence(rng, language)
         part = resized(speak(text, voice, speed, pitch, int(rng.integers(2**31))), size)
         part = padded(trimmed(part), 0.0 if parts else gap, rng.uniform(0.15, 0.6))
