@@ -66,8 +66,10 @@ def test_rows_files_and_truth(made):
 def test_people_of_a_take_share_its_motion(made):
     rows = [row for row in read_manifest(made) if row.take == "rig-000000"]
     one, other = (read_truth(made / row.truth) for row in rows)
-    for name in ("pose", "expression", "gaze"):
+    for name in ("pose", "gaze"):
         assert np.array_equal(one[name], other[name])
+    upper = [row for row, name in enumerate(one["expression_names"]) if not str(name).startswith(("mouth", "jaw"))]
+    assert np.array_equal(one["expression"][:, upper], other["expression"][:, upper])
     assert not np.array_equal(one["landmarks"], other["landmarks"])
 
 
@@ -180,3 +182,31 @@ def test_bad_folders_end_in_one_sentence(tmp_path, capsys):
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert main(["synthesize", str(tmp_path), "-o", str(tmp_path / "y"), "--quiet", "--workers", "1"]) == 2
     assert "None of the 1 stills" in capsys.readouterr().err
+
+
+def test_a_still_that_smiles_shuts_its_lips_to_talk_and_smiles_no_wider_than_it_can():
+    from dataclasses import dataclass, field
+
+    from vivant.data.synthesis.clips import MOST, motion_for
+    from vivant.data.synthesis.people import Person
+    from vivant.data.synthesis.takes import Take
+    from vivant.rig.motion import EXPRESSION_NAMES, RigMotion, expression_vector
+
+    @dataclass
+    class Fit:
+        expression: np.ndarray = field(default_factory=lambda: expression_vector({"mouthSmile": 0.7, "jawOpen": 0.2}))
+
+    @dataclass
+    class Rig:
+        fit: Fit = field(default_factory=Fit)
+
+    cast = (Person("a", "a.jpg"),)
+    smile, jaw = (EXPRESSION_NAMES.index(name) for name in ("mouthSmile_L", "jawOpen"))
+    motion = RigMotion(
+        25, np.zeros((25, 6)), np.tile(expression_vector({"mouthSmile": 0.5}), (25, 1)), np.zeros((25, 2))
+    )
+    silent = motion_for(Take(motion, "expression"), Rig(), cast).expression
+    assert np.allclose(silent[:, smile], MOST["mouthSmile"] - 0.7) and not silent[:, jaw].any()
+    talking = motion_for(Take(motion, "talk", talking=True), Rig(), cast).expression
+    assert talking[0, jaw] == 0 and np.allclose(talking[10:, jaw], -0.2)
+    assert np.allclose(talking[10:, smile] + 0.7, 0.7 + 0.5 - 0.35)

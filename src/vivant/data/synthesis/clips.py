@@ -21,13 +21,15 @@ from vivant.data.synthesis.plan import Job, job_seed, within_reach
 from vivant.data.synthesis.random_motion import START
 from vivant.data.synthesis.takes import Take
 from vivant.data.synthesis.truth import Collected, write_arrays
-from vivant.rig.motion import RigMotion
+from vivant.rig.motion import RigMotion, expression_rows
 from vivant.rig.visemes import resting_mouth
 
 if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
 
 CLIPS, ROWS = "clips", "rows"
+MOST = {"mouthSmile": 0.85, "mouthUpperUp": 0.6, "mouthLowerDown": 0.8, "jawOpen": 0.62, "mouthFunnel": 0.7}
+"""Largest sum of the still's own unit and the motion: beyond, invented gums and stretched teeth show."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,20 @@ def row_path(out: Path, clip: str) -> Path:
 
 
 def motion_for(take: Take, rig: PhotoRig, cast: tuple[Person, ...]) -> RigMotion:
-    """The take's motion for this rig: within everybody's reach, and from closed lips where somebody talks."""
+    """The take's motion for this rig: within everybody's reach; from closed lips where somebody talks; and no more of
+    a smile or an open mouth than a face can do, what the still shows included."""
     motion = within_reach(take.motion, cast)
-    if not take.talking:
-        return motion
-    rest = resting_mouth(np.asarray(rig.fit.expression, np.float32))
-    fade = smooth_step(np.arange(len(motion)) / float(motion.fps) / START)
-    return replace(motion, expression=motion.expression + fade[:, None].astype(np.float32) * rest)
+    own = np.asarray(rig.fit.expression, np.float32)
+    expression = motion.expression.copy()
+    if take.talking:
+        rest = resting_mouth(own)
+        fade = smooth_step(np.arange(len(motion)) / float(motion.fps) / START)
+        expression += fade[:, None].astype(np.float32) * rest
+        own = own + rest
+    for name, most in MOST.items():
+        for row in expression_rows(name):
+            expression[:, row] = np.minimum(expression[:, row], max(0.0, most - own[row]))
+    return replace(motion, expression=expression)
 
 
 def render_clip(job: Job, take: Take, rig: PhotoRig, out: Path, style: Style, seed: int) -> Row:

@@ -57,7 +57,8 @@ class RandomMotion:
         """See :class:`vivant.data.synthesis.takes.MotionSource`."""
         rng = generator(seed, 1, number)
         kind = str(rng.choice(list(KINDS), p=np.array(list(KINDS.values())) / sum(KINDS.values())))
-        return Take(random_motion(rng, kind, self.frames, self.fps, self.reach), kind)
+        talking = kind in ("talk", "mouth") or (kind == "free" and rng.random() < 0.5)
+        return Take(random_motion(rng, kind, self.frames, self.fps, self.reach), kind, talking=talking)
 
 
 def random_motion(rng: Random, kind: str, frames: int, fps: Fraction, reach: Range | None = None) -> RigMotion:
@@ -188,7 +189,7 @@ def held(rng: Random, t: np.ndarray, strength: float) -> np.ndarray:
 def wide_mouth(rng: Random, t: np.ndarray) -> np.ndarray:
     """(F, E) mouths that open wide, stay open, round, bare the teeth or shut, in turn."""
     shapes: list[dict[str, float]] = [
-        {"jawOpen": rng.uniform(0.3, 0.6)}, {"jawOpen": rng.uniform(0.2, 0.5), "mouthFunnel": rng.uniform(0.2, 0.6)},
+        {"jawOpen": rng.uniform(0.35, 0.62)}, {"jawOpen": rng.uniform(0.2, 0.5), "mouthFunnel": rng.uniform(0.2, 0.6)},
         {"jawOpen": rng.uniform(0.1, 0.35), "mouthSmile": rng.uniform(0.3, 0.6)},
         {"mouthUpperUp": rng.uniform(0.2, 0.5), "mouthLowerDown": rng.uniform(0.3, 0.7)},
         {"mouthPucker": rng.uniform(0.4, 0.8)}, {"mouthRollLower": 0.5, "mouthRollUpper": 0.5},

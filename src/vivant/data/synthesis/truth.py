@@ -6,7 +6,7 @@ F frames of S x S pixels; E expression units, named in ``expression_names``.
 |---|---|---|
 | ``pose`` | (F, 6) float32 | motion relative to the still as in ``RigMotion``: yaw, pitch, roll in degrees, shift right and down in cm, log scale; the same for all clips of a take |
 | ``pose_absolute`` | (F, 6) float32 | the head's own angles, shift and scale |
-| ``expression`` | (F, E) float16 | units relative to the still, the same for all clips of a take but for what closes a talking mouth |
+| ``expression`` | (F, E) float16 | units relative to the still; clips of a take differ by what shuts a talking mouth and by smiles the still shows already |
 | ``expression_absolute`` | (F, E) float16 | as drawn |
 | ``gaze`` | (F, 2) float32 | turn of the eyes right and down in radians, relative to the still |
 | ``landmarks`` | (F, 478, 3) int16 | face mesh in 1/64 pixel, x right and y down from the middle of the first pixel, z away |

@@ -111,20 +111,27 @@ def _pool(
                 job = waiting.pop()
                 running[pool.submit(_work, job)] = job
             done, _ = wait(running, return_when=FIRST_COMPLETED)
+            broken = False
             for future in done:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    broken = True
+                    continue
                 yield _outcome(running[future], future)
                 del running[future]
-    except BrokenProcessPool:
-        doubtful += [*running.values(), *waiting[::-1]]
+            if broken:
+                break
+    except BrokenProcessPool:  # it broke while jobs were handed out
+        waiting.append(job)
     finally:
+        doubtful += [*running.values(), *waiting[::-1]]
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _outcome(job: J, future: Future[R]) -> Outcome[J, R]:
     try:
         return Outcome(job, future.result(), "")
-    except (BrokenProcessPool, OSError):
-        raise
+    except OSError:
+        raise  # a full disk stops the run
     except Exception as error:
         return Outcome(job, None, _reason(error))
 
