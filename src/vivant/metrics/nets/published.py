@@ -41,7 +41,12 @@ PUBLISHED = {
     "alexnet": Published(
         ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth"), "torchvision, AlexNet on ImageNet", "BSD-3-Clause"
     ),
-    "vgg16": Published(("vgg16-397923af.pth",), "torchvision, VGG-16 on ImageNet", "BSD-3-Clause"),
+    "vgg16": Published(
+        ("vgg16-397923af.pth",),
+        "torchvision, VGG-16 on ImageNet",
+        "BSD-3-Clause",
+        (("timm/vgg16.tv_in1k", "model.safetensors"),),
+    ),
     "lpips-alex": Published(
         ("lpips_alex.pth", "alex.pth"), "richzhang/PerceptualSimilarity, v0.1 (also in torchmetrics)", "BSD-2-Clause"
     ),

@@ -35,8 +35,15 @@ class Lab:
     _nets: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def net(self, name: str, build: Callable[[], Any]) -> Any:
-        """The net called ``name``, built when it is first asked for."""
+        """The net called ``name``, built when it is first asked for.
+
+        On a GPU, shortened multiplications (TF32) are switched off for the process: they change the third digit.
+        """
         if name not in self._nets:
+            if self.device.startswith("cuda"):
+                import torch
+
+                torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
             self._nets[name] = build()
         return self._nets[name]
 
