@@ -28,7 +28,8 @@ MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``vivant synthesize``."""
-    parser.add_argument("stills", help="folder of portraits; an index.jsonl in it names licence and credit of each")
+    parser.add_argument("stills", help="folder of portraits, where an index.jsonl names licence and credit of each; or "
+                        "the word people: whole people are made up and rendered, with their skeletons")  # fmt: skip
     parser.add_argument("-o", "--out", required=True, help="folder of the data set; several runs may share one")
     parser.add_argument("--motion", choices=list(MOTIONS), default="random", help="where motion comes from (random)")
     parser.add_argument("--clips", type=int, default=100, help="how many clips of this motion (default: 100)")
@@ -65,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Synthesise as asked. Returns 0."""
+    if args.stills == "people":  # a folder of that name is ./people
+        from vivant.pipelines.synthesize_people import run_people
+
+        print(run_people(args))
+        return 0
     print(Synthesis(args).run())
     return 0
 
@@ -111,10 +117,10 @@ class Synthesis:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.out, self.stills = args, Path(args.out), Path(args.stills)
-        self.fps = _rate(args.fps)
+        self.fps = frame_rate(args.fps)
         self.group, usual = MOTIONS[args.motion]
         self.frames = args.frames or usual
-        _check(args, self.frames)
+        check_options(args, self.frames)
         self.held_out = _names(args.held_out)
         self.workers = args.workers or self._usual_workers()
 
@@ -344,7 +350,8 @@ def find_drivers(folder: Path, out: Path, licence: str, credit: str, held_out: S
     return drivers
 
 
-def _rate(text: str) -> Fraction:
+def frame_rate(text: str) -> Fraction:
+    """The rate that a text says. Raises ConfigError if it says none."""
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
@@ -354,7 +361,8 @@ def _rate(text: str) -> Fraction:
     return rate
 
 
-def _check(args: argparse.Namespace, frames: int) -> None:
+def check_options(args: argparse.Namespace, frames: int) -> None:
+    """Refuse numbers that make no sense. Raises ConfigError."""
     if min(args.clips, frames, args.takes_per_motion, args.supersample) < 1 or (args.workers or 1) < 1:
         raise ConfigError("--clips, --frames, --takes-per-motion, --supersample and --workers must be 1 or more.")
     if frames < 2:
