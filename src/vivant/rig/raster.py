@@ -28,6 +28,11 @@ class Fragments:
     weights: Tensor
     triangles: Tensor
 
+    def cut(self, rows: slice, columns: slice) -> Fragments:
+        """A part of the picture."""
+        part = self.triangle[:, rows, columns].contiguous(), self.weights[:, rows, columns].contiguous()
+        return Fragments(*part, self.triangles)
+
     def interpolate(self, values: Tensor) -> Tensor:
         """(B, K, H, W) of vertex values (B or 1, V, K), 0 where nothing is seen."""
         compiled = _compiled(values)

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def draw(
     points: np.ndarray, depth: np.ndarray, triangles: np.ndarray, nearest: np.ndarray, triangle: np.ndarray,
     weights: np.ndarray,
@@ -37,7 +37,7 @@ def draw(
                     weights[y, x, 1] = w1
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def interpolate(
     triangle: np.ndarray, weights: np.ndarray, triangles: np.ndarray, values: np.ndarray, out: np.ndarray
 ) -> None:

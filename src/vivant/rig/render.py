@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -120,18 +121,30 @@ class Renderer:
             )
         return torch.as_tensor(picture.transpose(2, 0, 1).copy(), device=self.device)
 
-    @torch.inference_mode()
     def frames(self, motion: RigMotion, batch: int | None = None) -> Iterator[Rendered]:
-        """The frames of ``motion``, ``batch`` at a time."""
-        batch = batch or (1 if self.device.type == "cpu" else 16)
+        """The frames of ``motion``. On a GPU ``batch`` at a time; on the CPU one frame for each of torch's threads."""
         torso = torso_motion(motion, self._sway)
-        for first in range(0, len(motion), batch):
-            part = motion[first : first + batch]
-            yield from self._finished(part, self._poser.pose(part, torso[first : first + batch]))
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        batch = batch or (1 if self.device.type == "cpu" else 16)
+        starts = range(0, len(motion), batch)
+        if threads == 1 or len(starts) == 1:
+            for start in starts:
+                yield from self._render(motion[start : start + batch], torso[start : start + batch])
+            return
+        with ThreadPoolExecutor(threads, "rig", initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for first in range(0, len(starts), threads):
+                parts = [slice(start, start + batch) for start in starts[first : first + threads]]
+                for frames in pool.map(lambda part: self._render(motion[part], torso[part]), parts):
+                    yield from frames
+
+    @torch.inference_mode()
+    def _render(self, motion: RigMotion, torso: np.ndarray) -> list[Rendered]:
+        posed = self._poser.pose(motion, torso)
+        return list(self._finished(motion, posed))
 
     def _finished(self, motion: RigMotion, posed: Posed) -> Iterator[Rendered]:
         drawn = self._draw(posed)
-        small = F.avg_pool2d(drawn.image, self._supersample) if self._supersample > 1 else drawn.image
+        small = _averaged(drawn.image, self._supersample)
         images = small.clamp(0, 255).round().byte().movedim(1, 3).cpu().numpy()
         pick = slice(self._supersample // 2, None, self._supersample)
         regions, depth = (part[:, pick, pick].cpu().numpy() for part in (drawn.regions, drawn.depth))
@@ -154,20 +167,19 @@ class Renderer:
     def _draw(self, posed: Posed) -> _Drawn:
         drawn = self._draw_sheet(posed)
         points = self._to_fine(posed.points)
-        seen = rasterize(points, posed.depth, self._triangles, self._fine, self._fine)
-        parts = parts_of(seen, self._poser.starts, self._opening(points))
-        box = box_of(parts.any, 0)
+        whole = rasterize(points, posed.depth, self._triangles, self._fine, self._fine)
+        box = box_of(whole.triangle >= 0, 0)
         if box is None:
             return drawn
-        carried = seen.interpolate(torch.cat([posed.depth[..., None], posed.carried], 2))
         rows, columns = box
-        cut = Parts(_cut(parts.skin, box), _cut(parts.mouth, box), (_cut(parts.eyes[0], box), _cut(parts.eyes[1], box)))
-        depth, part = carried[:, 0, rows, columns], carried[:, 1:, rows, columns]
-        colour = self._shader.face(part, cut, posed, self._fine / self._rig.window.side)
-        opacity = torch.where(cut.skin, part[:, 2], cut.any.float())
+        seen = whole.cut(rows, columns)
+        parts = parts_of(seen, self._poser.starts, self._opening(points)[:, rows, columns])
+        carried = seen.interpolate(torch.cat([posed.depth[..., None], posed.carried], 2))
+        colour = self._shader.face(carried[:, 1:], parts, posed, self._fine / self._rig.window.side)
+        opacity = torch.where(parts.skin, carried[:, 3], parts.any.float())
         under = drawn.image[:, :, rows, columns]
-        drawn.image[:, :, rows, columns] = under + (colour - under) * opacity[:, None]
-        self._label(drawn, box, cut, opacity, seen.triangle[:, rows, columns], depth)
+        under += (colour - under) * opacity[:, None]
+        self._label(drawn, box, parts, opacity, seen.triangle, carried[:, 0])
         return drawn
 
     def _draw_sheet(self, posed: Posed) -> _Drawn:
@@ -209,5 +221,11 @@ class Renderer:
         drawn.depth[:, rows, columns] = torch.where(shown, DISTANCE - depth, drawn.depth[:, rows, columns])
 
 
-def _cut(mask: Tensor, box: tuple[slice, slice]) -> Tensor:
-    return mask[:, box[0], box[1]]
+def _averaged(picture: Tensor, factor: int) -> Tensor:
+    """(B, C, H, W) with every square of ``factor`` pixels averaged; twice as fast as pooling on the CPU."""
+    batch, channels, height, width = picture.shape
+    rows = picture.view(batch, channels, height // factor, factor, width).sum(3)
+    total = rows[..., ::factor]
+    for k in range(1, factor):
+        total = total + rows[..., k::factor]
+    return total / factor**2
