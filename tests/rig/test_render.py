@@ -100,8 +100,10 @@ def test_the_nearest_triangle_wins_by_tensor_operations():
     points = torch.tensor([[[0.0, 0], [8, 0], [0, 8], [8, 8]]])
     depth = torch.tensor([[0.0, 0, 0, 5.0]])
     triangles = torch.tensor([[1, 3, 2], [0, 1, 2], [0, 1, 3]], dtype=torch.int32)
-    triangle, weights = torch.full((9, 9), -1, dtype=torch.int32), torch.zeros(9, 9, 2)
-    raster._draw(points[0], depth[0], triangles, triangle, weights)
+    seen, weights = torch.full((2, 9, 9), -1, dtype=torch.int32), torch.zeros(2, 9, 9, 2)
+    raster._draw(torch.cat([points, points + 1]), depth.repeat(2, 1), triangles, seen, weights)
+    triangle = seen[0]
+    assert (seen[1, 1:, 1:] == triangle[:-1, :-1]).all()
     assert triangle[3, 1] == 1 and triangle[7, 7] == 2 and triangle[7, 5] == 0 and triangle[0, 0] == 1
 
 

@@ -30,6 +30,11 @@ LID_RING_LEFT = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374
 LID_RING_RIGHT = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 """Rims of the person's lids in the detector's mesh: outer corner, upper lid, inner corner, lower lid."""
 
+LID_PAIRS = (
+    (246, 7), (161, 163), (160, 144), (159, 145), (158, 153), (157, 154), (173, 155),
+    (466, 249), (388, 390), (387, 373), (386, 374), (385, 380), (384, 381), (398, 382),
+)
+"""Points of the upper lid and the lower one below them."""
 BROW_LEFT = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
 BROW_RIGHT = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 """Outlines of the person's brows in the detector's mesh."""

@@ -10,20 +10,23 @@ import numpy as np
 from vivant.rig.anatomy import LOWER_LIP, UPPER_LIP, anatomy
 from vivant.rig.head import HeadModel
 from vivant.rig.shape import Shape
+from vivant.rig.teeth import PhotoTeeth, find_teeth
 
 OPEN_GAP = 0.12  # cm; lips further apart than this show the photo's own mouth
 _CHEEKS = (205, 425, 50, 280)
 _SOCKET, _GUMS, _TEETH = (85.0, 40.0, 45.0), (165.0, 84.0, 92.0), (222.0, 210.0, 190.0)  # RGB
+_DEEP = np.array([1.3, 1.9, 1.9])  # deep in the mouth light is weak, and red from gums and tongue
 _FRONT = 10.7  # cm; z of the front teeth, from where it grows dark
 
 
 @dataclass(frozen=True)
 class Mouth:
     """``colours``: (V, 3) float32 of the vertices of the mouth, 0 elsewhere. ``photo``: (S, S) float32 weight of the
-    photo's own mouth, all 0 when the lips are shut."""
+    photo's own mouth, all 0 when the lips are shut. ``teeth``: those that the photo shows, or None."""
 
     colours: np.ndarray
     photo: np.ndarray
+    teeth: PhotoTeeth | None = None
 
 
 def make_mouth(image: np.ndarray, landmarks: np.ndarray, shape: Shape) -> Mouth:
@@ -42,11 +45,12 @@ def make_mouth(image: np.ndarray, landmarks: np.ndarray, shape: Shape) -> Mouth:
     colours[head.parts["gums"]] = lit(_GUMS, 1.0)
     colours[head.parts["teeth"]] = lit(_TEETH, 0.85)
     depth = np.clip((_FRONT - head.neutral[:, 2]) / 6, 0, 1)
-    colours *= (1 - 0.85 * depth)[:, None]
+    colours *= (1 - 0.85 * depth)[:, None] ** _DEEP
     photo = np.zeros(image.shape[:2], np.float32)
     if shape.gap > OPEN_GAP:
         photo, seen = _photo_mouth(image, landmarks)
         _match_teeth(colours[head.parts["teeth"]], seen)
+        return Mouth(colours, photo, find_teeth(image, landmarks, shape))
     return Mouth(colours, photo)
 
 

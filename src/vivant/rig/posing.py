@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vivant.rig.anatomy import FACE_END, Edge, anatomy, smoothstep
+from vivant.rig.anatomy import FACE_END, LID_PAIRS, Edge, anatomy, smoothstep
 from vivant.rig.camera import DISTANCE, Placement, turn
 from vivant.rig.eyes import gaze_turn, hemisphere
 from vivant.rig.head import HeadModel
@@ -45,7 +45,9 @@ class Posed:
     ``points`` (B, D, 2), ``depth`` (B, D), ``carried`` (B, D, CHANNELS): the drawn vertices of face, mouth and eyes.
     ``sheet_points`` (B, N, 2), ``sheet_depth`` (B, N), ``sheet_light`` (B, N). ``landmarks``: (B, 478, 3), x, y and z
     in pixels of the still. ``gap``: (B,) opening of the lips in cm. ``gaze``: (B,) turn of the eyes in radians.
-    ``zoom``: (B,) size relative to the still. ``pose`` (B, 6) and ``expression`` (B, E), absolute.
+    ``zoom``: (B,) size relative to the still. ``stirred``: (B,) cm that the lips have moved on the face since the
+    still. ``teeth``: (B, 2 N, 2) the surfaces of upper and lower photographed teeth, or None. ``pose`` (B, 6) and
+    ``expression`` (B, E), absolute.
     """
 
     points: Tensor
@@ -58,6 +60,8 @@ class Posed:
     gap: Tensor
     gaze: Tensor
     zoom: Tensor
+    stirred: Tensor
+    teeth: Tensor | None
     pose: np.ndarray
     expression: np.ndarray
 
@@ -81,12 +85,25 @@ class Poser:
         self._sheet_units = self._tensor(rig.sheet.expression.reshape(len(EXPRESSION_NAMES), -1))
         self._sheet = {n: self._tensor(getattr(rig.sheet, n)) for n in ("seen", "limited", "true", "follow", "free")}
         self._mesh = self._index(body.mesh_vertex)
+        self._lid_pairs = self._index(np.array(LID_PAIRS).T)
         self._lips = (_Rim(body.upper_lip, body.lower_lip, self), _Rim(body.lower_lip, body.upper_lip, self))
+        self._lids = [
+            [(self._index(edge.skin), self._tensor(move)) for edge, move in pairs]
+            for pairs in (((lid.upper, lid.upper_move), (lid.lower, lid.lower_move)) for lid in rig.shape.lids)
+        ]
         self._up = self._tensor(rig.skin.up)
         self._lamp = _Lamp(rig, self)
         self._layout = _Layout(rig)
         self._vertex, self._face = self._index(self._layout.vertex), self._index(self._layout.face)
         self._carried = self._tensor(self._layout.carried)
+        layout = self._layout
+        self._lip_side = self._tensor(layout.lip_side)
+        self._lid_ramps, self._lid_skins, self._lashes = (
+            [self._tensor(values) for values in both] for both in (layout.lid_ramps, layout.lid_skins, layout.lashes)
+        )
+        self._lip_rims = torch.cat([lip.rim for lip in self._lips])
+        teeth = rig.mouth.teeth
+        self._teeth = None if teeth is None else (self._tensor(teeth.grid), self._jaw_units(teeth.jaw))
         self._balls = [_Ball(rig, k, self) for k in range(2)]
         upper, lower = body.upper_lip.rim, body.lower_lip.rim
         self._middle = upper[len(upper) // 2], lower[len(lower) // 2]
@@ -131,7 +148,8 @@ class Poser:
         self._collide(vertices)
         closing = self._close_lids(vertices, units)
         near = step(-0.8, 0.8, self._side * relative_yaw[:, None])
-        seen = camera.seen(vertices + self._toward * near[..., None])
+        moved = vertices + self._toward * near[..., None]
+        seen = camera.seen(moved)
         gap = (vertices[:, self._middle[0], 1] - vertices[:, self._middle[1], 1]).abs()
         carried = self._slide(closing, gap)
         light = self._lamp.ratio(camera, units)
@@ -147,9 +165,11 @@ class Poser:
             sheet_points=sheet[0],
             sheet_depth=sheet[1],
             sheet_light=self._lamp.on_sheet(light),
-            landmarks=self._landmarks(camera, seen[:, self._mesh], balls),
+            landmarks=self._landmarks(camera, camera.seen(self._mesh_points(moved)), balls),
             gap=gap,
             gaze=self._tensor(np.hypot(motion.gaze[:, 0], motion.gaze[:, 1])),
+            stirred=(vertices[:, self._lip_rims] - self._rest[self._lip_rims]).norm(dim=-1).mean(1),
+            teeth=self._move_teeth(camera, units),
             zoom=camera.focal / float(np.exp(shape.placement.log_focal)),
             pose=np.array([_absolute(p, motion.pose[k]) for k, p in enumerate(places)], np.float32),
             expression=expression.astype(np.float32),
@@ -167,12 +187,11 @@ class Poser:
     def _close_lids(self, vertices: Tensor, units: Tensor) -> Tensor:
         """Shut lids in place; (B, 2) how far each eye is shut beyond the still."""
         shut = []
-        for lid in self.rig.shape.lids:
+        for lid, parts in zip(self.rig.shape.lids, self._lids):
             own = float(self.rig.shape.expression[lid.unit])
             amount = ((units[:, lid.unit] - own) / max(1 - own, 0.2)).clamp(0, 1)
-            square = (amount**2)[:, None, None]
-            vertices[:, self._index(lid.upper.skin)] += square * self._tensor(lid.upper_move)
-            vertices[:, self._index(lid.lower.skin)] += square * self._tensor(lid.lower_move)
+            for skin, move in parts:
+                vertices[:, skin] += (amount**2)[:, None, None] * move
             shut.append(amount)
         return torch.stack(shut, 1)
 
@@ -180,16 +199,28 @@ class Poser:
         """(B, D', CHANNELS) carried values with the texture of moving lids and lips slid along the face."""
         scale = self.rig.shape.placement.pixels_per_cm
         opened = ((gap - self._rest_gap - 0.03) / 0.25).clamp(0, 1)
-        slide = self._tensor(self._layout.lip_side) * (opened * _LIP_SLIDE * scale)[:, None]
-        for k, ramp in enumerate(self._layout.lid_ramps):
-            slide = slide + self._tensor(ramp) * (closing[:, k] * _LID_SLIDE * scale)[:, None]
+        slide = self._lip_side * (opened * _LIP_SLIDE * scale)[:, None]
+        for k, ramp in enumerate(self._lid_ramps):
+            slide = slide + ramp * (closing[:, k] * _LID_SLIDE * scale)[:, None]
         carried = self._carried.repeat(len(gap), 1, 1)
         carried[..., :2] += slide[..., None] * self._up
         for k, sign in enumerate((1, -1)):
             shut = sign * closing[:, k, None]
-            carried[..., 6] += shut.sign() * step(0.1, 0.7, shut.abs()) * self._tensor(self._layout.lid_skins[k])
-            carried[..., 7] += shut * self._tensor(self._layout.lashes[k])
+            carried[..., 6] += shut.sign() * step(0.1, 0.7, shut.abs()) * self._lid_skins[k]
+            carried[..., 7] += shut * self._lashes[k]
         return carried
+
+    def _jaw_units(self, jaw: np.ndarray) -> Tensor:
+        """(E, 3) how each unit moves the lower teeth."""
+        return self._tensor(HeadModel.load().expression[:, jaw].mean(1))
+
+    def _move_teeth(self, camera: _Camera, units: Tensor) -> Tensor | None:
+        if self._teeth is None:
+            return None
+        grid, jaw = self._teeth
+        dropped = grid + ((units - self._own) @ jaw)[:, None]
+        both = torch.cat([grid.expand(len(units), -1, -1), dropped], 1)
+        return camera.pixels(camera.seen(both))
 
     def _sway(self, torso: np.ndarray) -> Tensor:
         """(B, N, 3) where the sheet's nodes are in camera axes when nothing but the torso moves."""
@@ -212,6 +243,13 @@ class Poser:
         rest_focal = float(np.exp(self.rig.shape.placement.log_focal))
         focal = rest_focal + follow * (camera.focal[:, None] - rest_focal)
         return camera.pixels(seen, focal), seen[..., 2]
+
+    def _mesh_points(self, vertices: Tensor) -> Tensor:
+        """(B, 468, 3) in head axes. A shut upper lid lies over the lower one, whose points are seen at its edge."""
+        mesh = vertices[:, self._mesh]
+        upper, lower = self._lid_pairs
+        mesh[:, lower, 1] = torch.minimum(mesh[:, lower, 1], mesh[:, upper, 1])
+        return mesh
 
     def _landmarks(self, camera: _Camera, mesh: Tensor, balls: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         # the detector's order: first the iris on the left of the picture, the person's right

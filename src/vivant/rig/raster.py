@@ -16,6 +16,7 @@ from torch import Tensor
 
 _TINY_AREA = 1e-9
 _EDGE = 1e-5  # barycentric slack, so that no pixel falls between neighbours
+_LAST = 0x7FFFFFFF
 _CANDIDATES = 40_000_000  # pixels of bounding boxes looked at in one go by the tensor implementation
 
 
@@ -76,8 +77,7 @@ def rasterize(points: Tensor, depth: Tensor, triangles: Tensor, height: int, wid
                 triangle[b].numpy(), weights[b].numpy(),
             )  # fmt: skip
     else:
-        for b in range(batch):
-            _draw(points[b], depth[b], triangles, triangle[b], weights[b])
+        _draw(points, depth, triangles, triangle, weights)
     return Fragments(triangle, weights, triangles)
 
 
@@ -95,35 +95,46 @@ def _compiled_module() -> ModuleType | None:
 
 
 def _draw(points: Tensor, depth: Tensor, triangles: Tensor, triangle: Tensor, weights: Tensor) -> None:
-    """One frame by tensor operations: every pixel of every bounding box is a candidate, the nearest one wins."""
-    height, width = triangle.shape
-    corners = points[triangles.long()]  # (T, 3, 2)
+    """By tensor operations: every pixel of every triangle's bounding box is a candidate, the nearest one wins.
+
+    Triangles of all frames are numbered one after another, frame by frame, and so are the pixels.
+    """
+    batch, height, width = triangle.shape
+    rows = triangles.long()
+    corners = points[:, rows].flatten(0, 1)  # (B T, 3, 2)
+    heights = depth[:, rows].flatten(0, 1)
+    low, extent, count = _boxes(corners, height, width)
+    order = torch.arange(len(corners), device=points.device)
+    least = torch.iinfo(torch.int64).min
+    winner = torch.full((batch * height * width,), least, dtype=torch.int64, device=points.device)
+    for part in _parts(count):
+        index = torch.repeat_interleave(order[part], count[part])
+        before = torch.repeat_interleave(count[part].cumsum(0) - count[part], count[part])
+        local = torch.arange(len(index), device=points.device) - before
+        y = torch.div(local, extent[index, 0], rounding_mode="floor")
+        x = low[index, 0] + local - y * extent[index, 0]
+        y = low[index, 1] + y
+        w0, w1 = _weights(corners[index], x, y)
+        w2 = 1 - w0 - w1
+        z = (torch.stack([w0, w1, w2], 1) * heights[index]).sum(1)
+        inside = (w0 >= -_EDGE) & (w1 >= -_EDGE) & (w2 >= -_EDGE)
+        frame = torch.div(index, len(rows), rounding_mode="floor")
+        key = (_ordered(z) << 32) + (_LAST - index)
+        winner.scatter_reduce_(0, ((frame * height + y) * width + x)[inside], key[inside], "amax")
+    place = (winner > least).nonzero()[:, 0]
+    index = _LAST - (winner[place] & 0xFFFFFFFF)
+    w0, w1 = _weights(corners[index], place % width, torch.div(place, width, rounding_mode="floor") % height)
+    triangle.view(-1)[place] = (index % len(rows)).int()
+    weights.view(-1, 2)[place] = torch.stack([w0, w1], 1)
+
+
+def _boxes(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """First pixel (N, 2) and size (N, 2) of each triangle's box in the picture, and how many pixels (N,) it has."""
     low = corners.amin(1).ceil().clamp_min(0).long()
     high = corners.amax(1).floor().long()
     high = torch.minimum(high, high.new_tensor([width - 1, height - 1]))
     extent = (high - low + 1).clamp_min(0)
-    count = extent[:, 0] * extent[:, 1] * (_area(corners).abs() >= _TINY_AREA)
-    winner = torch.full((height * width,), torch.iinfo(torch.int64).min, dtype=torch.int64, device=points.device)
-    order = torch.arange(len(triangles), device=points.device)
-    for part in _parts(count):
-        index = torch.repeat_interleave(order[part], count[part])
-        local = torch.arange(len(index), device=points.device) - torch.repeat_interleave(
-            count[part].cumsum(0) - count[part], count[part]
-        )
-        x = low[index, 0] + local % extent[index, 0]
-        y = low[index, 1] + torch.div(local, extent[index, 0], rounding_mode="floor")
-        w0, w1 = _weights(corners[index], x, y)
-        inside = (w0 >= -_EDGE) & (w1 >= -_EDGE) & (1 - w0 - w1 >= -_EDGE)
-        z = depth[triangles[index].long()]
-        z = w0 * z[:, 0] + w1 * z[:, 1] + (1 - w0 - w1) * z[:, 2]
-        key = (_ordered(z) << 32) + (0x7FFFFFFF - index)
-        winner.scatter_reduce_(0, (y * width + x)[inside], key[inside], "amax")
-    seen = winner > torch.iinfo(torch.int64).min
-    index = 0x7FFFFFFF - (winner[seen] & 0xFFFFFFFF)
-    place = seen.nonzero()[:, 0]
-    w0, w1 = _weights(corners[index], place % width, torch.div(place, width, rounding_mode="floor"))
-    triangle.view(-1)[place] = index.int()
-    weights.view(-1, 2)[place] = torch.stack([w0, w1], 1)
+    return low, extent, extent[:, 0] * extent[:, 1] * (_area(corners).abs() >= _TINY_AREA)
 
 
 def _parts(count: Tensor) -> list[slice]:

@@ -175,7 +175,9 @@ class Renderer:
         seen = whole.cut(rows, columns)
         parts = parts_of(seen, self._poser.starts, self._opening(points)[:, rows, columns])
         carried = seen.interpolate(torch.cat([posed.depth[..., None], posed.carried], 2))
-        colour = self._shader.face(carried[:, 1:], parts, posed, self._fine / self._rig.window.side)
+        colour = self._shader.face(
+            carried[:, 1:], parts, posed, self._fine / self._rig.window.side, self._teeth(posed, rows, columns)
+        )
         opacity = torch.where(parts.skin, carried[:, 3], parts.any.float())
         under = drawn.image[:, :, rows, columns]
         under += (colour - under) * opacity[:, None]
@@ -195,6 +197,21 @@ class Renderer:
         body = opacity[:, 0] > 0.5
         depth = torch.where(body, DISTANCE - values[:, 3], torch.nan)
         return _Drawn(image, body.byte() * int(Region.BODY), depth)
+
+    def _teeth(self, posed: Posed, rows: slice, columns: slice) -> tuple[Tensor, Tensor] | None:
+        """Texture coordinates (B, 2, H, W) of upper and lower photographed teeth in a part of the picture."""
+        teeth = self._rig.mouth.teeth
+        if teeth is None or posed.teeth is None:
+            return None
+        points, count = self._to_fine(posed.teeth), len(teeth.pixels)
+        pixels = torch.as_tensor(teeth.pixels, device=self.device)[None]
+        found = []
+        for surface in (points[:, :count], points[:, count:]):
+            seen = rasterize(surface, surface[..., 0] * 0, self._integers(teeth.triangles), self._fine, self._fine)
+            part = seen.cut(rows, columns)
+            outside = (part.triangle < 0)[:, None] * -1e4  # beyond the cut-out there is nothing
+            found.append(part.interpolate(pixels) + outside)
+        return found[0], found[1]
 
     def _opening(self, points: Tensor) -> Tensor:
         """(B, H, H) bool: between the lips, and two pixels around."""

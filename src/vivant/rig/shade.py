@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOUTH_SHADE = 0.22  # cm over which the lips' shadow fades
 _LID_SKIN, _LASHES = 0.8, 0.85  # opacity of what is drawn on a shut lid
+_STIRRED = 0.22  # cm; how far lips move until nothing of the mouth is the photo as it is
 _GAZE_FADE = 0.14  # rad; where the photo's own glints and shadows on the eye have faded
 
 
@@ -93,6 +94,11 @@ class Shader:
             for eye in rig.eyes
         ]
         self._lids = [(self._texture(eye.lid), torch.as_tensor(eye.lashes, device=device)) for eye in rig.eyes]
+        teeth = rig.mouth.teeth
+        self._teeth = None
+        if teeth is not None:
+            corner = torch.as_tensor(teeth.corner, dtype=torch.float32, device=device).view(2, 1, 1)
+            self._teeth = self._texture(teeth.upper), self._texture(teeth.lower), corner
         self._mirrors = bool(rig.skin.mirror.max() > 0.01)
         self._pixels_per_cm = rig.shape.placement.pixels_per_cm
 
@@ -103,15 +109,18 @@ class Shader:
         """(B, 4, H, W) the sheet: premultiplied colour, and opacity 0..255."""
         return sample(self._person, at, mirrored=True)
 
-    def face(self, carried: Tensor, parts: Parts, posed: Posed, zoom: float) -> Tensor:
-        """(B, 3, H, W) colours of the face layer; ``zoom``: drawn pixels per pixel of the still."""
+    def face(
+        self, carried: Tensor, parts: Parts, posed: Posed, zoom: float, teeth: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """(B, 3, H, W) colours of the face layer; ``zoom``: drawn pixels per pixel of the still; ``teeth``: texture
+        coordinates of upper and lower photographed teeth (B, 2, H, W)."""
         colour = sample(self._photo, carried[:, :2])
         if self._mirrors:
             weight = (carried[:, 5] * parts.skin)[:, None]
             colour = colour * (1 - weight) + sample(self._photo, carried[:, 3:5]) * weight
         self._close_lids(colour, carried, parts.skin)
         colour = colour * carried[:, -1:]
-        self._mouth(colour, carried, parts.mouth, posed, zoom)
+        self._mouth(colour, carried, parts.mouth, posed, zoom, teeth)
         for k, mask in enumerate(parts.eyes):
             self._eye(colour, carried, mask, posed.gaze, k)
         return colour
@@ -130,7 +139,15 @@ class Shader:
             line = step(0.35, 0.85, sign * values[:, 7:8]) * _LASHES
             colour.movedim(1, 3)[where] = drawn + (lashes - drawn) * line
 
-    def _mouth(self, colour: Tensor, carried: Tensor, mask: Tensor, posed: Posed, zoom: float) -> None:
+    def _mouth(
+        self,
+        colour: Tensor,
+        carried: Tensor,
+        mask: Tensor,
+        posed: Posed,
+        zoom: float,
+        teeth: tuple[Tensor, Tensor] | None,
+    ) -> None:
         """Draw the mouth into ``colour`` in place: teeth and gums with the shadow of the lips, or the photo's own."""
         sigma = max(1.5, _MOUTH_SHADE * self._pixels_per_cm * zoom * float(posed.zoom.mean()))
         box = box_of(mask, int(np.ceil(3 * sigma)))
@@ -143,6 +160,11 @@ class Shader:
         soft = 0.0022 * colour.shape[-1]  # hides the seams between teeth and gums
         drawn = blur(carried[:, 3:6, rows, columns] * inside, soft) / blur(inside, soft).clamp_min(0.05) * shade
         own = sample(self._mouth_photo, carried[:, :2, rows, columns])
+        if self._teeth is not None and teeth is not None:
+            for texture, at in zip(self._teeth[1::-1], teeth[::-1]):  # lower ones first
+                seen = sample(texture, at[:, :, rows, columns] - self._teeth[2])
+                drawn = drawn * (1 - seen[:, 3:] / 255) + seen[:, :3] * (0.6 + 0.4 * shade)
+            own = own * step(_STIRRED, 0.0, posed.stirred)[:, None, None, None]
         part = colour[:, :, rows, columns]
         mixed = part * own + drawn * (1 - own)
         colour[:, :, rows, columns] = torch.where(inside > 0, mixed, part)
