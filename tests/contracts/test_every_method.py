@@ -18,6 +18,7 @@ from vivant.core.speech import SPEECH_FEATURES, SPEECH_RATE, Speech
 from vivant.perception.faces import FaceFinder
 from vivant.training.checkpoint import flat_state
 from vivant.training.loop import Trainer
+from vivant.training.step import choose_learning
 
 METHODS = all_methods()
 TRAINABLE = [name for name, spec in METHODS.items() if spec.capabilities.trainable]
@@ -222,7 +223,8 @@ def test_loss_falls_in_twenty_steps(name, faces):
     clips = training_clips(faces)
     raw = clips.gather(clips.draw(0, 0, 2, {}))
     batch = objective.augment(raw, torch.Generator().manual_seed(0))
-    learning = [p for key in stage.trains for p in modules[key.split(".")[0]].parameters() if p.requires_grad]
+    choose_learning(modules, stage.trains)
+    learning = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     for module in modules.values():
         module.train()
     optimiser = torch.optim.AdamW(learning, lr=stage.learning_rate / 3, betas=stage.betas)

@@ -52,15 +52,15 @@ class Attention(nn.Module):
         """Tokens (R, M, context) to keys and values."""
         return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)))
 
-    def attend(self, x: Tensor, seen: KeyValue, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, seen: KeyValue) -> Tensor:
         """Queries from ``x`` (R, N, C) on ``seen``, heads joined, before the output projection: (R, N, C).
 
         ``seen`` may have fewer rows, R = rows * F: then each of its rows serves F neighbouring rows of ``x``, whose
-        tokens stand behind each other as queries. ``mask``: (R, 1, 1 or N, M) bool, True where a key may be seen.
+        tokens stand behind each other as queries.
         """
         rows = seen.key.shape[0]
         query = self.split(self.to_q(x.reshape(rows, -1, x.shape[-1])))
-        found = F.scaled_dot_product_attention(query, seen.key, seen.value, attn_mask=mask)
+        found = F.scaled_dot_product_attention(query, seen.key, seen.value)
         return found.transpose(1, 2).flatten(2).view(x.shape)
 
     def project(self, found: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vivant.nn.attention import Attention, FeedForward, KeyValue
 
@@ -102,12 +102,11 @@ class TransformerBlock(nn.Module):
         assert seen.reference is not None
         attn, own = self.attn1, self.attn1.keys_values(h)
         reference = seen.reference.frames((len(h) - skip) // len(seen.reference.key))
+        if seen.keep is not None:  # a frame's own keys twice give what they give once, and need no mask
+            keep = seen.keep.reshape(-1, 1, 1, 1).bool()
+            reference = KeyValue(*(torch.where(keep, a, b[skip:]) for a, b in zip(reference, own)))
         both = KeyValue(*(torch.cat([a[skip:], b], 2) for a, b in zip(own, reference)))
-        mask = None
-        if seen.keep is not None:
-            kept = seen.keep.reshape(-1, 1, 1, 1).bool().expand(-1, 1, 1, reference.key.shape[2])
-            mask = F.pad(kept, (own.key.shape[2], 0), value=True)
-        found = attn.attend(h[skip:], both, mask)
+        found = attn.attend(h[skip:], both)
         if skip:
             found = torch.cat([attn.attend(h[:skip], KeyValue(*(t[:skip] for t in own))), found])
         return attn.project(found)

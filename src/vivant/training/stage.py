@@ -13,11 +13,14 @@ from vivant.core.errors import ConfigError
 class Stage:
     """A stage of a recipe.
 
-    ``trains``: names of modules, or ``module.submodule``, that learn; all else is frozen in evaluation mode.
+    ``trains``: names of modules, or ``module.submodule``, that learn; all else is frozen in evaluation mode. Names may
+    hold ``*``, and those behind a ``!`` are taken out again.
     ``steps``: optimiser steps; ``batch``: samples a step over all processes; ``accumulate``: parts a batch is
     computed in. ``warmup``: steps of linear rise, with a cosine down to ``final_lr_fraction`` of the rate.
     ``clip_norm``: largest gradient norm, 0 for no limit. ``ema_decay``: decay of the averaged weights.
     ``mix``: {group of the data: share of the batch}, empty for shares by size.
+    ``frames``: frames of a sample, for methods that learn from videos. ``settings``: further numbers of the method's
+    own objective, such as probabilities of dropouts.
     ``critics_from``: fraction of the stage after which the critics run, 1 for never.
     ``*_every``: steps between sample sheets, validations and checkpoints, 0 for never (the last checkpoint is
     always written). ``seconds``: time budget, None for none.
@@ -36,6 +39,8 @@ class Stage:
     ema_decay: float = 0.999
     loss_weights: dict[str, float] = field(default_factory=dict)
     mix: dict[str, float] = field(default_factory=dict)
+    frames: int = 1
+    settings: dict[str, float] = field(default_factory=dict)
     critics_from: float = 1.0
     critic_learning_rate: float = 2e-4
     critic_betas: tuple[float, float] = (0.5, 0.99)
@@ -50,6 +55,7 @@ class Stage:
         self._require(self.batch >= 1, f"batch is {self.batch}, give at least 1")
         self._require(self.accumulate >= 1, f"accumulate is {self.accumulate}, give at least 1")
         self._require(self.batch % self.accumulate == 0, f"batch {self.batch} does not divide by accumulate")
+        self._require(self.frames >= 1, f"frames is {self.frames}, give at least 1")
         self._require(bool(self.trains), "trains is empty, name at least one module")
         self._require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, give 0 to below 1")
         self._require(0 <= self.critics_from <= 1, f"critics_from is {self.critics_from}, give 0 to 1")

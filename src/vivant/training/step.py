@@ -6,6 +6,8 @@ filled before it runs, so the same code runs eagerly or as a captured graph.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import torch
 from torch import Tensor, nn
 
@@ -20,15 +22,22 @@ from vivant.training.stage import Stage
 def choose_learning(modules: dict[str, nn.Module], trains: tuple[str, ...]) -> None:
     """Let only ``trains`` (modules or ``module.submodule``) need gradients and be in training mode.
 
+    A name may hold ``*``; names that begin with ``!`` are taken out again, and need not exist.
+
     Raises:
         ConfigError: a name does not exist.
     """
+    wanted = [name for name in trains if not name.startswith("!")]
+    without = [name[1:] for name in trains if name.startswith("!")]
+
+    def within(path: str, name: str) -> bool:
+        return path == name or path.startswith(name + ".") or fnmatchcase(path, name) or fnmatchcase(path, name + ".*")
 
     def covered(path: str) -> bool:
-        return any(path == name or path.startswith(name + ".") for name in trains)
+        return any(within(path, name) for name in wanted) and not any(within(path, name) for name in without)
 
     paths = {".".join(filter(None, (name, key))): m for name, top in modules.items() for key, m in top.named_modules()}
-    unknown = [name for name in trains if name not in paths]
+    unknown = [name for name in wanted if not any(within(path, name) for path in paths)]
     if unknown:
         raise ConfigError(f"The stage trains '{unknown[0]}', but the modules are {sorted(modules)}.")
     for path, module in paths.items():

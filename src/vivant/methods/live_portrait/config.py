@@ -5,20 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from vivant.core.crops import CropConfig
+
 Region = Literal["all", "pose", "expression", "lips", "eyes"]
-
-
-@dataclass(frozen=True)
-class CropConfig:
-    """How a face is framed. ``scale``: side of the square over the longer side of the landmarks' box (the box is taken
-    in the face's upright frame); ``shift_y``: shift along the face's own vertical in units of that side, negative
-    moves towards the forehead; ``points``: which landmarks span the box, "contour203" the ones that match the
-    published 203-point net (no forehead), "mesh" all 468; ``rotate``: turn the face upright."""
-
-    scale: float
-    shift_y: float
-    rotate: bool
-    points: Literal["contour203", "mesh"]
 
 
 GAZE_LANDMARKS = ((468, 473), (33, 362), (133, 263))
@@ -112,6 +101,12 @@ LITE_MIRROR = (
 """Keypoint that each lite keypoint becomes when the picture is flipped left to right."""
 
 
+_PUBLISHED_SOURCE = CropConfig(2.3, -0.125, True, "contour203")
+_PUBLISHED_DRIVER = CropConfig(2.2, -0.1, False, "contour203")
+_LITE_SOURCE = CropConfig(1.8, -0.033, True, "mesh")
+_LITE_DRIVER = CropConfig(1.8, -0.033, False, "mesh")
+
+
 @dataclass(frozen=True)
 class PublishedConfig:
     """The paper's nets with the published sizes; ``width`` scales them down for tests (1 is published)."""
@@ -120,8 +115,8 @@ class PublishedConfig:
     space: MotionSpace = PUBLISHED_SPACE
     input_size: int = 256
     output_size: int = 512
-    source_crop: CropConfig = CropConfig(2.3, -0.125, True, "contour203")
-    driving_crop: CropConfig = CropConfig(2.2, -0.1, False, "contour203")
+    source_crop: CropConfig = _PUBLISHED_SOURCE
+    driving_crop: CropConfig = _PUBLISHED_DRIVER
     # appearance extractor and warp
     base_width: int = 64
     max_width: int = 512
@@ -157,8 +152,8 @@ class LiteConfig:
     space: MotionSpace = LITE_SPACE
     input_size: int = 256
     output_size: int = 256
-    source_crop: CropConfig = CropConfig(1.8, -0.033, True, "mesh")
-    driving_crop: CropConfig = CropConfig(1.8, -0.033, False, "mesh")
+    source_crop: CropConfig = _LITE_SOURCE
+    driving_crop: CropConfig = _LITE_DRIVER
     motion_input: int = 192
     backbone_blocks: int = 16
     volume_channels: int = 24

@@ -1,0 +1,136 @@
+"""What comes out: frames of a person who performs poses, window by window, as they are done.
+
+The reference net, the picture's token, the drawings' features and the reference's keys and values are computed once.
+Memory does not grow with the length of the clip. Nothing is kept in the modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vivant.core.controls import Controls
+from vivant.core.face import FaceCrop
+from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser, GuidanceScale
+from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
+from vivant.diffusion.codec import check_size
+from vivant.diffusion.samplers import Sampling
+from vivant.diffusion.schedule import Spacing, timetable
+from vivant.diffusion.windows import Windows
+from vivant.methods.animate_anyone.config import Config, Options
+from vivant.methods.animate_anyone.model import guider_names, image_token
+from vivant.methods.animate_anyone.prepare import drawings, face_drawings, person, poses
+from vivant.nn.video_unet import VideoUNet
+
+
+class Generator:
+    """Animate Anyone's inference over the modules of one configuration.
+
+    The modules are moved to ``device`` and to ``dtype``, and set to evaluation; the schedule's arithmetic and the
+    latents stay in float32. ``causal`` is not used: windows look forward.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        config: Config,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        causal: Callable[[], Any] | None = None,
+    ) -> None:
+        self.config, self.device = config, torch.device(device)
+        self.modules = {name: module.to(self.device, dtype).eval() for name, module in modules.items()}
+        if self.device.type == "cuda":
+            for name in ("denoising_unet", "reference_unet", "codec", *guider_names(config)):
+                self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
+        self._compiled: Callable[..., Tensor] | None = None
+
+    @property
+    def _unet(self) -> VideoUNet:
+        unet = self.modules["denoising_unet"]
+        assert isinstance(unet, VideoUNet)
+        return unet
+
+    def generate(self, source: FaceCrop, controls: Controls, options: Options | None = None) -> Iterator[np.ndarray]:
+        """Frames (O, O, 3) uint8 RGB of the person in ``source`` performing ``controls.pose``.
+
+        Raises:
+            ConfigError: controls or options that do not fit, memory that does not suffice.
+        """
+        options = options or Options()
+        denoiser = self._denoiser(source, controls, options)
+        return make_frames(denoiser, self.modules["codec"], self._plan(controls.count, options), self.device)
+
+    def _plan(self, count: int, options: Options) -> ClipPlan:
+        config, parity = self.config, options.upstream
+        side = config.output_size // int(self.modules["codec"].factor)  # type: ignore[arg-type]
+        # the released inference uses other betas than its training; its users found noise in the background
+        schedule = latent_schedule("linear" if parity else config.schedule)
+        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
+        table = timetable(schedule, options.steps or config.steps, spacing, stride=parity)
+        window = config.window if options.window is None else options.window
+        overlap = config.overlap if options.overlap is None else options.overlap
+        return ClipPlan(
+            count, (config.unet.channels, side, side), Sampling(table, options.sampler, config.prediction),
+            Windows(window, min(overlap, window - 1), options.shift), options.batch, options.seed, parity, parity,
+        )  # fmt: skip
+
+    def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
+        config = self.config
+        picture = person(source, config.output_size).to(self.device)
+        points = poses(controls, config)
+
+        def tokens() -> Tensor:
+            token = image_token(self.modules, picture).to(self._dtype("reference_unet"))
+            return torch.cat([torch.zeros_like(token), token]) if config.free_reference else token
+
+        def reference() -> Mapping[str, Tensor]:
+            latent = self.modules["codec"].encode(picture.to(self._dtype("codec")))  # type: ignore[operator]
+            latent = latent.to(self._dtype("reference_unet"))
+            if config.free_reference:
+                latent = torch.cat([torch.zeros_like(latent), latent])
+            found: Mapping[str, Tensor] = self.modules["reference_unet"](latent, tokens())
+            return found
+
+        def added(first: int, stop: int) -> Tensor:
+            drawn = self._drawn(points[first:stop], options)
+            parts = [
+                self.modules[name](part.to(self.device, self._dtype(name))[None])[0]
+                for name, part in zip(guider_names(config), drawn)
+            ]
+            total: Tensor = sum(parts[1:], parts[0])
+            return total
+
+        scale = config.guidance if options.guidance is None else options.guidance
+        guidance = GuidanceScale(scale, (options.guidance_from, options.guidance_to))
+        conditions = ClipConditions(
+            reference, tokens, added=added, added_free=True, free_reference=config.free_reference
+        )
+        return ClipDenoiser(
+            self._unet, conditions, controls.count, guidance, net=self._net(options), modules=self.modules.values(),
+            reuse=options.reuse,
+        )  # fmt: skip
+
+    def _drawn(self, points: np.ndarray, options: Options) -> tuple[Tensor, ...]:
+        """One drawing a guider, (F, 3, O, O) each."""
+        if self.config.guiders == 2:
+            from vivant.core.skeleton import FACE
+
+            return face_drawings(points[:, FACE], self.config.output_size)
+        return (drawings(points, self.config.output_size, options),)
+
+    def _dtype(self, name: str) -> torch.dtype:
+        return next(self.modules[name].parameters()).dtype
+
+    def _net(self, options: Options) -> Callable[..., Tensor] | None:
+        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
+        if not options.compile:
+            return None
+        if self._compiled is None:
+            self._compiled = torch.compile(self._unet, fullgraph=True)
+        return self._compiled

@@ -1,0 +1,78 @@
+"""What goes in: the person's picture and the poses become tensors, shared by inference and training.
+
+Axis letters: F frames, N keypoints, H W pixels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vivant.core.controls import Controls
+from vivant.core.errors import ConfigError
+from vivant.core.face import FaceCrop
+from vivant.methods.animate_anyone.config import Config, Options
+from vivant.nn.pose_drawing import draw_pose
+
+
+def person(source: FaceCrop, size: int) -> Tensor:
+    """The crop as (1, 3, size, size) float32 in 0..1."""
+    image = source.image
+    if image.shape[0] != size:
+        way = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LANCZOS4
+        image = cv2.resize(image, (size, size), interpolation=way)
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def poses(controls: Controls, config: Config) -> np.ndarray:
+    """The keypoints (F, N, 3) that the net knows.
+
+    Raises:
+        ConfigError: no poses, fewer than frames, or none that shows a person.
+    """
+    if controls.pose is None:
+        raise ConfigError("Animate Anyone is driven by poses: give a driving video of a person.")
+    found = np.asarray(controls.pose, np.float32)
+    if len(found) < controls.count:
+        raise ConfigError(
+            f"There are poses for {len(found)} frames, but {controls.count} are to be made: give a longer video."
+        )
+    found = found[: controls.count, : config.pose_points]
+    if not (found[..., 2] > 0).any():
+        raise ConfigError("No frame of the driver shows a person: choose a video in which one is seen.")
+    return found
+
+
+def drawing(points: np.ndarray, size: int, hands: bool = True, face: bool = True) -> np.ndarray:
+    """One pose (N, 3) as (size, size, 3) uint8 RGB, drawn on the canvas that published nets know."""
+    return draw_pose(points, (size, size), hands=hands, face=face)
+
+
+def drawings(points: np.ndarray, size: int, options: Options) -> Tensor:
+    """Poses (F, N, 3) as (F, 3, size, size) float32 in 0..1."""
+    pictures = np.stack([drawing(frame, size, options.hands, options.face) for frame in points])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+FACE_LINE = 0.55
+"""The upper drawing of the face set shows nothing above this part of the height."""
+
+
+def face_drawings(points: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+    """Face points (F, K, 3) in -1..1, 68 of iBUG and two irises if K is 70, as the two drawings of the released face
+    set: the whole face without its lower half, and the mouth moved to the picture's middle; (F, 3, size, size) each."""
+    upper, mouth = [], []
+    for frame in (points[..., :2] + 1) * (size / 2):
+        whole, lips = np.zeros((size, size, 3), np.uint8), np.zeros((size, size, 3), np.uint8)
+        for number, (x, y) in enumerate(frame):
+            colour = (255, 255, 0) if number >= 66 else (0, 255, 0)
+            cv2.circle(whole, (int(x + 0.5), int(y + 0.5)), 1, colour, -1)
+        whole[int(size * FACE_LINE) :] = 0
+        for x, y in frame[48:66] - frame.mean(0) + size // 2:
+            cv2.circle(lips, (int(x + 0.5), int(y + 0.5)), 1, (0, 255, 0), -1)
+        upper.append(whole)
+        mouth.append(lips)
+    first, second = (torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255 for part in (upper, mouth))
+    return first, second

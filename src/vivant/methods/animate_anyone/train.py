@@ -1,0 +1,192 @@
+"""How it learns: two stages as in the paper (section 3.3), pictures first, then the motion modules alone.
+
+Axis letters: B batch, F frames, C latent channels, h w latent grid, D numbers of the picture encoder.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from vivant.core.errors import ConfigError
+from vivant.diffusion.clips import latent_schedule
+from vivant.diffusion.samplers import Moment, Sampling, sample
+from vivant.diffusion.schedule import timetable
+from vivant.methods.animate_anyone.config import Config
+from vivant.methods.animate_anyone.model import guider_names, token_of
+from vivant.methods.animate_anyone.prepare import drawing
+from vivant.methods.animate_anyone.weights import fill_encoder
+from vivant.nn.transformer import BlockContext
+from vivant.nn.video_unet import VideoUNet
+from vivant.training.clips import ClipNeeds, load_clip_windows
+from vivant.training.latent_diffusion import kept, noised, weighted_error
+from vivant.training.stage import Stage
+
+Batch = dict[str, Tensor]
+
+MOTION_PARTS = ("denoising_unet.*motion_modules",)
+_PICTURES = ("reference_unet", "pose_guider", "image_projection", "denoising_unet", "!denoising_unet.*motion_modules")
+_PAPER_PICTURES = ("reference_unet", "!reference_unet.up_blocks.3", "pose_guider", "denoising_unet", _PICTURES[-1])
+_SETTINGS = {
+    "unconditional": 0.1, "noise_offset": 0.05, "min_snr": 5.0, "save_memory": 0.0, "no_reference": 0.0,
+}  # fmt: skip
+_PAPER: dict[str, Any] = {
+    "learning_rate": 1e-5, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
+    "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 2000, "sample_every": 1000,
+    "loss_weights": {"velocity": 1.0},
+}  # fmt: skip
+_LITE: dict[str, Any] = {
+    "betas": (0.9, 0.99), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 200, "ema_decay": 0.999,
+    "loss_weights": {"velocity": 1.0}, "sample_every": 2000, "checkpoint_every": 5000,
+}  # fmt: skip
+
+STAGES: dict[str, Stage] = {
+    "pictures": Stage(
+        name="pictures", trains=_PICTURES, steps=20_000, batch=64, learning_rate=1e-3, frames=1, settings=_SETTINGS,
+        **_LITE,
+    ),
+    "motion": Stage(
+        name="motion", trains=MOTION_PARTS, steps=10_000, batch=8, learning_rate=1e-3, frames=12, settings=_SETTINGS,
+        **_LITE,
+    ),
+    "all": Stage(
+        name="all", trains=(*_PICTURES[:-1],), steps=10_000, batch=8, learning_rate=4e-4, frames=12,
+        settings=_SETTINGS, **_LITE,
+    ),
+    "paper-pictures": Stage(
+        name="paper-pictures", trains=_PAPER_PICTURES, steps=30_000, batch=64, frames=1,
+        settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
+    ),
+    "paper-motion": Stage(
+        name="paper-motion", trains=MOTION_PARTS, steps=10_000, batch=4, frames=24,
+        settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
+    ),
+}  # fmt: skip
+"""``pictures`` and ``motion`` are the paper's two stages with the settings of ``lite``, ``all`` a third one that trains
+everything on videos; the stages with ``paper-`` have the paper's settings. ``no_reference`` 1 trains without the
+reference net, on the picture's token alone, for comparison."""
+
+
+def initialise(modules: dict[str, nn.Module], config: Config, mean_shape: Tensor | None = None) -> None:
+    """A fresh start of ``lite``: the picture encoder has its ImageNet weights."""
+    if config.family == "lite" and config.codec != "tiny":
+        fill_encoder(modules["image_encoder"], config)
+
+
+def load_samples(
+    modules: dict[str, nn.Module], config: Config, stages: list[Stage], data: str, split: str, device: torch.device,
+    groups: tuple[str, ...] | None, workers: int | None,
+) -> Any:  # fmt: skip
+    """The data folder as windows of latents and drawings, long enough for the longest stage."""
+    for name in ("codec", "image_encoder"):
+        modules[name].to(device).eval()
+    needs = ClipNeeds(
+        length=max(stage.frames for stage in stages), draw=partial(drawing, size=config.output_size),
+        look=modules["image_encoder"], size=config.output_size,
+    )  # fmt: skip
+    return load_clip_windows(data, modules["codec"], needs, device, split, groups, workers)
+
+
+class Objective:
+    """The loss of one stage; see :class:`vivant.training.protocol.Objective`."""
+
+    def __init__(self, modules: dict[str, nn.Module], config: Config, stage: Stage, device: torch.device) -> None:
+        self.modules, self.config, self.stage, self.device = modules, config, stage, device
+        self.critics: dict[str, nn.Module] = {}
+        self.schedule = latent_schedule(config.schedule).to(device)
+        self.settings = {**_SETTINGS, **stage.settings}
+        unknown = sorted(set(self.settings) - set(_SETTINGS))
+        if unknown:
+            raise ConfigError(
+                f"The stage '{stage.name}' has the unknown setting '{unknown[0]}': use {list(_SETTINGS)}."
+            )
+
+    @property
+    def _unet(self) -> VideoUNet:
+        unet = self.modules["denoising_unet"]
+        assert isinstance(unet, VideoUNet)
+        return unet
+
+    @torch.no_grad()
+    def augment(self, raw: Batch, generator: Generator | None) -> Batch:
+        """Latents, drawings and the reference of a window; then noise, times and dropouts, all drawn here.
+
+        ``raw``: of :class:`vivant.data.windows.ClipWindows`, or a pair of :class:`vivant.data.dataset.FaceClips`, whose
+        driver is a window of one frame without a person.
+        """
+        raw = raw if "latents" in raw else self._pair(raw)
+        frames, settings = self.stage.frames, self.settings
+        batch = {
+            "clean": raw["latents"][:, :frames].float(),
+            "drawing": raw["drawing"][:, :frames].float() / 255,
+            "reference": raw["reference_latents"].float(),
+            "look": raw["reference_look"].float(),
+        }
+        batch |= noised(batch["clean"], self.schedule, self.config.prediction, settings["noise_offset"], generator)
+        asked = kept(len(batch["clean"]), 1, settings["unconditional"], generator, self.device)
+        batch["keep"] = asked.expand(-1, frames)
+        return batch
+
+    def _pair(self, raw: Batch) -> Batch:
+        """Source and driver of the pairs of pictures as windows of one frame, encoded now."""
+        size, found = (self.config.output_size,) * 2, {}
+        for name, key in (("source", "reference_latents"), ("driver", "latents")):
+            images = F.interpolate(raw[name].to(self.device).float() / 255, size=size, mode="bilinear", antialias=True)
+            found[key] = self.modules["codec"].encode(images)  # type: ignore[operator]
+            if name == "source":
+                found["reference_look"] = self.modules["image_encoder"](images)
+        found["latents"] = found["latents"][:, None]
+        found["drawing"] = torch.zeros(len(found["latents"]), 1, 3, *size, device=self.device)
+        return found
+
+    def contexts(self, batch: Batch) -> dict[str, BlockContext]:
+        """What the blocks look at: unconditional samples see no reference and a zero token."""
+        token = token_of(self.modules, batch["look"])
+        token = token * batch["keep"][:, :1, None].to(token.dtype)
+        if self.settings["no_reference"]:
+            return self._unet.project(None, token)
+        found = self._unet.project(self.modules["reference_unet"](batch["reference"], token), token)
+        return {path: seen._replace(keep=batch["keep"]) for path, seen in found.items()}
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features (B, F, C, h, w) of the drawings."""
+        parts = [self.modules[name](batch["drawing"]) for name in guider_names(self.config)]
+        total: Tensor = sum(parts[1:], parts[0])
+        return total
+
+    def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
+        """The weighted error of the prediction."""
+        save = bool(self.settings["save_memory"])
+        answer = self._unet(batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save)
+        error = weighted_error(
+            answer, batch, self.schedule, self.config.prediction, None, 1.0, self.settings["min_snr"]
+        )
+        return {"velocity": self.stage.loss_weights.get("velocity", 1.0) * error}, {}
+
+    def critic_losses(self, batch: Batch, aux: Batch) -> Batch:
+        """There are no critics."""
+        return {}
+
+    def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
+        """Rows: reference, drawing, target, and four steps from noise, all of each window's middle frame."""
+        codec, middle = self.modules["codec"], batch["clean"].shape[1] // 2
+        full = {**batch, "keep": torch.ones_like(batch["keep"])}
+        live, self.modules = self.modules, {**self.modules, **modules}
+        try:
+            contexts, added, unet = self.contexts(full), self.features(full), self._unet
+
+            def predict(x: Tensor, moment: Moment) -> Tensor:
+                return unet(x, torch.tensor(moment.timestep, device=x.device), contexts, added)
+
+            table = timetable(latent_schedule(self.config.schedule), 4)
+            made = sample(predict, torch.randn_like(batch["clean"]), Sampling(table, "ddim", self.config.prediction))
+        finally:
+            self.modules = live
+        latents = torch.cat([batch["reference"], batch["clean"][:, middle], made[:, middle]])
+        pictures = codec.decode(latents.to(next(codec.parameters()).dtype)).float()  # type: ignore[operator]
+        first, target, result = pictures.chunk(3)
+        return torch.cat([first, batch["drawing"][:, middle], target, result]).clamp(0, 1)

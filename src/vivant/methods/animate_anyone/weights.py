@@ -1,0 +1,197 @@
+"""Where the method's knowledge comes from: the released checkpoints, our own files, or chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import vivant.weights.modules as modules_io
+from vivant.core.errors import WeightsError
+from vivant.diffusion.codec import load_autoencoder
+from vivant.methods.animate_anyone.config import PRESETS, Config
+from vivant.methods.animate_anyone.model import ClipEncoder, build_codec, build_modules, guider_names
+from vivant.weights.assets import asset
+from vivant.weights.cards import WeightsInfo
+from vivant.weights.hub import hub_file
+from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
+
+Modules = dict[str, nn.Module]
+HUB = "patrolli/AnimateAnyone"
+CLIP_HUB = "lambdalabs/sd-image-variations-diffusers"
+LICENCE = "Apache-2.0 (as its authors state)"
+BUNDLED: dict[str, str] = {}
+RELEASED = ("released", "released-face")
+_METHOD = "animate-anyone"
+_LITE0 = "training/efficientnet_lite0.safetensors"
+_ENDINGS = (".safetensors", ".pth", ".bin")
+_FROZEN = ("codec", "image_encoder")
+
+
+def files_of(config: Config) -> tuple[str, ...]:
+    """Released files of a configuration; the face set's denoising U-Net holds its motion modules itself."""
+    if config.free_reference:
+        return ("denoising_unet", "reference_unet", *guider_names(config))
+    return ("denoising_unet", "motion_module", "reference_unet", "pose_guider")
+
+
+def load_modules(
+    preset: str = "released", path: str | Path | None = None, seed: int | None = None
+) -> tuple[Modules, Config, WeightsInfo]:
+    """The modules of ``preset`` in evaluation mode on the CPU, in float32, with their weights.
+
+    Args:
+        preset: ``released`` and ``released-face`` (Moore Threads' body and face checkpoints), ``lite`` (ours, bundled),
+            ``paper`` and ``tiny`` (random).
+        path: weights instead of the preset's own: one file of :func:`save_modules`, or a folder with the released
+            files and, unless the hub can be reached, ``image_encoder`` and ``sd-vae-ft-mse``.
+        seed: of random weights; None draws from torch's global generator.
+
+    Raises:
+        ConfigError: no such preset.
+        WeightsError: weights missing, damaged, or of another model; the message names the keys.
+        MissingExtraError: CLIP is wanted and the package transformers is not installed.
+    """
+    config = preset_of(PRESETS, preset, _METHOD)
+    if path is not None and Path(path).is_dir():
+        modules, info = _released(config, preset, Path(path))
+    elif path is None and preset in RELEASED:
+        modules, info = _released(config, preset, None)
+    else:
+        with seeded(seed):
+            modules = build_modules(config)
+        info = _filled(modules, config, preset, path, seed)
+    for module in modules.values():
+        module.eval()
+    return modules, config, info
+
+
+def save_modules(
+    modules: Mapping[str, nn.Module], path: str | Path, metadata: Mapping[str, str] | None = None, half: bool = False
+) -> Path:
+    """Write all modules but those that others share; see :func:`vivant.weights.modules.save_modules`."""
+    own = (metadata or {}).get("codec", "own") == "own"
+    kept = {name: module for name, module in modules.items() if own or name not in _FROZEN}
+    return modules_io.save_modules(kept, path, _METHOD, metadata, half)
+
+
+def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
+    """Metadata for :func:`save_modules`; says whether codec and picture encoder have a home of their own."""
+    return modules_io.describe(preset, config, codec="own" if config.codec == "tiny" else config.codec, **more)
+
+
+def convert(folder: str | Path, out: str | Path, preset: str = "released") -> Path:
+    """Turn a folder of a released checkpoint (pickles) into one safetensors file for ``load_modules(preset, out)``.
+
+    Raises:
+        WeightsError: as :func:`load_modules`, or ``out`` cannot be written.
+    """
+    modules, config, info = load_modules(preset, folder)
+    return save_modules(modules, out, describe(preset, config, licence=info.licence, source=HUB))
+
+
+def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
+    if path is None and preset not in BUNDLED:
+        return random_info(preset, seed)
+    own = modules if config.codec == "tiny" else {k: m for k, m in modules.items() if k not in _FROZEN}
+    info = (
+        load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
+    )
+    if config.codec != "tiny":
+        modules["codec"] = load_codec(config)
+        fill_encoder(modules["image_encoder"], config)
+    return info
+
+
+def load_codec(config: Config, folder: Path | None = None) -> nn.Module:
+    """The configuration's latent codec with its weights: bundled, from a folder, or from the hub."""
+    if config.codec == "sd":
+        return load_autoencoder(folder)[0]
+    if config.codec == "lite":
+        from vivant.diffusion.lite_codec.weights import load_codec as load_lite
+
+        return load_lite("lite")
+    return build_codec(config)
+
+
+def fill_encoder(encoder: nn.Module, config: Config, folder: Path | None = None) -> None:
+    """Put the frozen picture encoder's weights in: bundled EfficientNet-Lite0, or CLIP from a folder or the hub.
+
+    Raises:
+        WeightsError: the file is missing or does not fit.
+    """
+    if config.image == "lite0":
+        trunk = encoder.get_submodule("trunk")
+        wanted = trunk.state_dict().keys()
+        state = {
+            k: v.float() if v.is_floating_point() else v for k, v in load_state(asset(_LITE0)).items() if k in wanted
+        }
+        load_strict(trunk, state, _LITE0)
+        return
+    name = "pytorch_model"
+    file = _find(folder, name, "image_encoder") if folder else hub_file(CLIP_HUB, f"image_encoder/{name}.bin")
+    state = {key: value for key, value in load_state(file).items() if not key.endswith("position_ids")}
+    assert isinstance(encoder, ClipEncoder)
+    load_strict(encoder.net, _clip_names(encoder.net, state), str(file))
+
+
+def _clip_names(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys with or without the level ``vision_model``, as the installed transformers has them."""
+    wanted, head = net.state_dict(), "vision_model."
+    if any(key.startswith(head) for key in wanted):
+        return dict(state)
+    return {key.removeprefix(head): value for key, value in state.items()}
+
+
+def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules, WeightsInfo]:
+    """The published files, each key of each file in its place; anything missing or left over stops the loading."""
+    subfolder = "reenact" if config.free_reference else ""
+    files = {
+        name: _find(folder, name, subfolder) if folder else hub_file(HUB, f"{subfolder}/{name}.pth".lstrip("/"))
+        for name in files_of(config)
+    }
+    with torch.device("meta"):
+        modules = build_modules(config)
+    for name in (*_FROZEN, "image_projection"):
+        modules.pop(name, None)
+    modules = {name: module.to_empty(device="cpu") for name, module in modules.items()}
+    states = {name: load_state(file) for name, file in files.items()}
+    states["denoising_unet"] = {**states["denoising_unet"], **states.pop("motion_module", {})}
+    for name, state in states.items():
+        load_strict(modules[name], state, str(files[name]))
+    _add_frozen(modules, config, folder)
+    digests = {str(file): sha256(file) for file in files.values()}
+    return modules, WeightsInfo(preset, digests, LICENCE, f"{HUB} on Hugging Face" if folder is None else str(folder))
+
+
+def _add_frozen(modules: Modules, config: Config, folder: Path | None) -> None:
+    """The codec and the picture encoder; random ones of the preset ``tiny`` stay random."""
+    if config.codec == "tiny":
+        fresh = build_modules(config)
+        modules |= {name: fresh[name] for name in (*_FROZEN, "image_projection")}
+        return
+    vae = folder / "sd-vae-ft-mse" if folder and (folder / "sd-vae-ft-mse").is_dir() else None
+    modules["codec"] = load_codec(config, vae)
+    modules["image_encoder"] = ClipEncoder()
+    own = folder if folder and (folder / "image_encoder").is_dir() else None
+    fill_encoder(modules["image_encoder"], config, own)
+
+
+def _find(folder: Path | None, name: str, subfolder: str) -> Path:
+    assert folder is not None
+    for place in (folder / subfolder, folder, folder / "pretrained_weights" / subfolder):
+        for ending in _ENDINGS:
+            if (place / f"{name}{ending}").is_file():
+                return place / f"{name}{ending}"
+    raise WeightsError(
+        f"The folder {folder} has no {name}.pth, .bin or .safetensors: give the folder that holds the released files."
+    )
+
+
+__all__ = [
+    "BUNDLED", "CLIP_HUB", "HUB", "LICENCE", "config_hash", "convert", "describe", "files_of", "fill_encoder",
+    "load_codec", "load_modules", "save_modules",
+]  # fmt: skip

@@ -1,0 +1,159 @@
+"""What comes out: frames of a portrait that speaks, window by window, as they are done.
+
+The reference net, the drawings' features and all keys and values are computed once. Memory does not grow with the
+length of the clip: every sampling step holds the few frames that it works on. Nothing is kept in the modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vivant.core.controls import Controls
+from vivant.core.face import FaceCrop
+from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser, GuidanceScale
+from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
+from vivant.diffusion.codec import check_size
+from vivant.diffusion.samplers import Sampling
+from vivant.diffusion.schedule import Spacing, timetable
+from vivant.diffusion.windows import Windows
+from vivant.methods.v_express.config import Config, Options
+from vivant.methods.v_express.flicker import median_filter
+from vivant.methods.v_express.prepare import (
+    attribute_values,
+    drawings,
+    keypoints,
+    portrait,
+    speech_features,
+    speech_windows,
+)
+from vivant.nn.transformer import Strength
+from vivant.nn.video_unet import VideoUNet
+
+
+class Generator:
+    """V-Express's inference over the modules of one configuration.
+
+    The modules are moved to ``device`` and to ``dtype``, and set to evaluation; the schedule's arithmetic and the
+    latents stay in float32. ``causal`` is not used: windows look forward.
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        config: Config,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        causal: Callable[[], Any] | None = None,
+    ) -> None:
+        self.config, self.device = config, torch.device(device)
+        self.modules = {name: module.to(self.device, dtype).eval() for name, module in modules.items()}
+        if self.device.type == "cuda":
+            for name in ("denoising_unet", "reference_net", "v_kps_guider", "codec"):
+                self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
+        self._compiled: Callable[..., Tensor] | None = None
+
+    @property
+    def _unet(self) -> VideoUNet:
+        unet = self.modules["denoising_unet"]
+        assert isinstance(unet, VideoUNet)
+        return unet
+
+    def generate(self, source: FaceCrop, controls: Controls, options: Options | None = None) -> Iterator[np.ndarray]:
+        """Frames (O, O, 3) uint8 RGB of the portrait under ``controls``, ``controls.count`` of them.
+
+        Raises:
+            ConfigError: controls or options that do not fit, memory that does not suffice.
+        """
+        options = options or Options()
+        denoiser = self._denoiser(source, controls, options)
+        frames = make_frames(denoiser, self.modules["codec"], self._plan(controls.count, options), self.device)
+        median = self.config.median if options.median is None else options.median
+        return median_filter(frames) if median else frames
+
+    def _plan(self, count: int, options: Options) -> ClipPlan:
+        side = self.config.output_size // int(self.modules["codec"].factor)  # type: ignore[arg-type]
+        shape = (self.config.unet.channels, side, side)
+        parity = options.upstream
+        return ClipPlan(
+            count, shape, self._sampling(options), self._windows(options), options.batch, options.seed, parity, parity
+        )
+
+    def _sampling(self, options: Options) -> Sampling:
+        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
+        table = timetable(
+            latent_schedule(self.config.schedule), options.steps or self.config.steps, spacing, stride=options.upstream
+        )
+        return Sampling(table, options.sampler, self.config.prediction)
+
+    def _windows(self, options: Options) -> Windows:
+        window = self.config.window if options.window is None else options.window
+        overlap = self.config.overlap if options.overlap is None else options.overlap
+        return Windows(window, min(overlap, window - 1), options.shift)
+
+    def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
+        config = self.config
+        picture = portrait(source, config.output_size).to(self.device)
+        points = keypoints(source, controls, options)
+        features = speech_features(controls, config)
+        attributes = attribute_values(options.attributes, config.attributes)
+
+        def reference() -> Mapping[str, Tensor]:
+            latent = self.modules["codec"].encode(picture.to(self._dtype("codec")))  # type: ignore[operator]
+            found: Mapping[str, Tensor] = self.modules["reference_net"](latent.to(self._dtype("reference_net")))
+            return found
+
+        def added(first: int, stop: int) -> Tensor:
+            drawn = drawings(points[first:stop], config.output_size).to(self.device, self._dtype("v_kps_guider"))
+            found: Tensor = self.modules["v_kps_guider"](drawn[None])[0]
+            return found
+
+        def heard(first: int, stop: int) -> Tensor:
+            assert features is not None
+            window = speech_windows(features, first, stop, controls.count, config.audio)
+            found: Tensor = self.modules["audio_projection"](window.to(self.device, self._dtype("audio_projection")))
+            return found
+
+        def labelled() -> Tensor:
+            assert attributes is not None
+            tokens: Tensor = self.modules["attribute_tokens"](
+                attributes.to(self.device, self._dtype("attribute_tokens"))
+            )
+            return tokens
+
+        conditions = ClipConditions(
+            reference,
+            context=heard if features is not None else None,
+            added=added,
+            attributes=labelled if attributes is not None else None,
+        )
+        return ClipDenoiser(
+            self._unet, conditions, controls.count, self._guidance(options), self._strength(options),
+            self._net(options), self.modules.values(), options.reuse,
+        )  # fmt: skip
+
+    def _dtype(self, name: str) -> torch.dtype:
+        return next(self.modules[name].parameters()).dtype
+
+    def _guidance(self, options: Options) -> GuidanceScale:
+        scale = self.config.guidance if options.guidance is None else options.guidance
+        return GuidanceScale(scale, (options.guidance_from, options.guidance_to))
+
+    def _strength(self, options: Options) -> Strength:
+        config = self.config
+        reference = options.strength_reference if options.strength_reference is not None else config.reference_strength
+        audio = options.strength_audio if options.strength_audio is not None else config.audio_strength
+        return Strength(reference, audio)
+
+    def _net(self, options: Options) -> Callable[..., Tensor] | None:
+        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
+        if not options.compile:
+            return None
+        if self._compiled is None:
+            self._compiled = torch.compile(self._unet, fullgraph=True)
+        return self._compiled

@@ -1,0 +1,110 @@
+"""What goes in: portrait and controls become tensors, shared by inference and training.
+
+Axis letters: F frames, S feature vectors that one frame hears, D numbers of a vector, H W pixels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vivant.core.controls import Controls
+from vivant.core.errors import ConfigError
+from vivant.core.face import FaceCrop
+from vivant.methods.v_express.config import AudioConfig, Config, Options
+from vivant.nn.v_kps import draw_v_kps, face_points, retarget
+
+
+def portrait(source: FaceCrop, size: int) -> Tensor:
+    """The crop as (1, 3, size, size) float32 in 0..1."""
+    image = source.image
+    if image.shape[0] != size:
+        smaller = image.shape[0] > size
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def keypoints(source: FaceCrop, controls: Controls, options: Options) -> np.ndarray:
+    """V-Kps of the F frames, retargeted to the portrait: (F, 3, 2) float32 in -1..1 of the source crop.
+
+    Without V-Kps among the controls the head stays as it is in the portrait.
+
+    Raises:
+        ConfigError: fewer V-Kps than frames.
+    """
+    own = face_points(source.landmarks) * (2 / source.image.shape[0]) - 1
+    if controls.keypoints is None:
+        return np.repeat(own[None], controls.count, 0).astype(np.float32)
+    if len(controls.keypoints) < controls.count:
+        raise ConfigError(
+            f"There are V-Kps for {len(controls.keypoints)} frames, but {controls.count} are to be made: give V-Kps "
+            "that last as long as the speech."
+        )
+    driving = np.asarray(controls.keypoints[: controls.count])
+    # the released code scales about the corner of the picture, so parity needs coordinates that start there
+    shift = 1.0 if options.upstream else 0.0
+    return retarget(driving + shift, own + shift, options.retarget, options.upstream, options.retarget_gain) - shift
+
+
+def drawings(points: np.ndarray, size: int) -> Tensor:
+    """V-Kps (F, 3, 2) in -1..1 as (F, 3, size, size) float32 in 0..1; lines as thick as in 512 x 512."""
+    pixels = (points + 1) * (size / 2)
+    pictures = np.stack([draw_v_kps(frame, (size, size), size / 512) for frame in pixels])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def speech_windows(features: np.ndarray, first: int, stop: int, count: int, audio: AudioConfig) -> Tensor:
+    """What the frames ``first``..``stop`` - 1 hear: (stop - first, S, D) float32; silence is zero beyond both ends.
+
+    ``features``: (F, T, D) of the whole clip, sliced along the frames only. ``count``: F.
+    """
+    low, high = max(0, first - audio.reach), min(count, stop + audio.reach)
+    rows = np.asarray(features[low:high], np.float32)[..., -audio.inputs :]
+    before, behind = low - (first - audio.reach), (stop + audio.reach) - high
+    rows = np.pad(rows, ((before, behind), (0, 0), (0, 0)))
+    span = 2 * audio.reach + 1
+    heard = np.stack([rows[i : i + span].reshape(-1, rows.shape[-1]) for i in range(stop - first)])
+    return torch.from_numpy(heard)
+
+
+def speech_features(controls: Controls, config: Config) -> np.ndarray | None:
+    """The features (F, T, D) that the method listens to, or None without speech.
+
+    Raises:
+        ConfigError: the speech was not heard by the method's encoder, or does not fit the clip.
+    """
+    if controls.speech is None:
+        return None
+    audio = config.audio
+    found = controls.speech.features.get(audio.encoder)
+    if found is None:
+        raise ConfigError(f"The speech has no features of the encoder '{audio.encoder}': read it with that encoder.")
+    if len(found) < controls.count:
+        raise ConfigError(
+            f"The speech lasts {len(found)} frames, but {controls.count} are to be made: give longer speech."
+        )
+    return found
+
+
+def attribute_values(text: str, names: tuple[str, ...]) -> Tensor | None:
+    """``"happy=0.8,intensity=1"`` as (1, A) values in 0..1 in the order of ``names``; None if there are no names.
+
+    Raises:
+        ConfigError: a name that the net does not know, or a value that is no number in 0..1.
+    """
+    values = dict.fromkeys(names, 0.0)
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, number = pair.partition("=")
+        if name.strip() not in values:
+            known = ", ".join(names) or "none: these weights were trained without attributes"
+            raise ConfigError(f"There is no attribute '{name.strip()}'; known: {known}.")
+        try:
+            value = float(number) if equals else 1.0
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise ConfigError(f"The attribute '{name.strip()}' is '{number}': give a number from 0 to 1.")
+        values[name.strip()] = value
+    return torch.tensor([list(values.values())]) if names else None

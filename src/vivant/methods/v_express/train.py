@@ -1,0 +1,237 @@
+"""How it learns: three stages as in the paper (section 3.4), with conditional dropout and a weighted mouth.
+
+Axis letters: B batch, F frames, C latent channels, h w latent grid, S feature vectors a frame hears.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from vivant.core.errors import ConfigError
+from vivant.diffusion.clips import latent_schedule
+from vivant.diffusion.samplers import Moment, Sampling, sample
+from vivant.diffusion.schedule import timetable
+from vivant.methods.v_express.config import Config
+from vivant.nn.transformer import BlockContext
+from vivant.nn.v_kps import draw_v_kps_smooth
+from vivant.nn.video_unet import VideoUNet
+from vivant.training.clips import ClipNeeds, face_arrays, load_clip_windows
+from vivant.training.latent_diffusion import box_mask, kept, noised, weighted_error
+from vivant.training.stage import Stage
+
+Batch = dict[str, Tensor]
+
+AUDIO_PARTS = ("denoising_unet.*attentions.*.attn2", "denoising_unet.*attentions.*.norm2")
+MOTION_PARTS = ("denoising_unet.*motion_modules",)
+_PICTURES = (
+    "reference_net", "v_kps_guider", "denoising_unet", "!denoising_unet.*motion_modules",
+    "!denoising_unet.*attentions.*.attn2", "!denoising_unet.*attentions.*.norm2",
+)  # fmt: skip
+_SPEECH = ("audio_projection", *AUDIO_PARTS, *MOTION_PARTS)
+_ALL = ("reference_net", "v_kps_guider", "denoising_unet", "audio_projection")
+_FROZEN_END = "!reference_net.up_blocks.3"  # as released
+_SETTINGS = {
+    "unconditional": 0.1, "drop_keypoints": 0.5, "drop_reference": 0.2, "noise_offset": 0.05, "min_snr": 5.0,
+    "drop_mode": 0.0, "save_memory": 0.0,
+}  # fmt: skip
+_PAPER: dict[str, Any] = {
+    "learning_rate": 1e-6, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
+    "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 5000, "sample_every": 1000,
+    "loss_weights": {"velocity": 1.0, "mouth": 100.0},
+}  # fmt: skip
+_LITE: dict[str, Any] = {
+    "betas": (0.9, 0.99), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 200, "ema_decay": 0.999,
+    "loss_weights": {"velocity": 1.0, "mouth": 10.0}, "sample_every": 2000, "checkpoint_every": 5000,
+}  # fmt: skip
+
+STAGES: dict[str, Stage] = {
+    "pictures": Stage(
+        name="pictures", trains=_PICTURES, steps=20_000, batch=64, learning_rate=1e-3, frames=1,
+        settings={**_SETTINGS, "drop_keypoints": 0.0, "drop_reference": 0.0}, **_LITE,
+    ),
+    "speech": Stage(
+        name="speech", trains=_SPEECH, steps=20_000, batch=8, learning_rate=1e-3, frames=12, settings=_SETTINGS,
+        **_LITE,
+    ),
+    "all": Stage(
+        name="all", trains=_ALL, steps=20_000, batch=8, learning_rate=4e-4, frames=12, settings=_SETTINGS, **_LITE,
+    ),
+    "paper-pictures": Stage(
+        name="paper-pictures", trains=(*_PICTURES, _FROZEN_END), steps=40_000, batch=64, accumulate=1, frames=1,
+        settings={**_SETTINGS, "drop_keypoints": 0.0, "drop_reference": 0.0}, **_PAPER,
+    ),
+    "paper-speech": Stage(
+        name="paper-speech", trains=_SPEECH, steps=135_000, batch=8, frames=12,
+        settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
+    ),
+    "paper-all": Stage(
+        name="paper-all", trains=(*_ALL, _FROZEN_END), steps=100_000, batch=8, frames=12,
+        settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
+    ),
+    "attributes": Stage(
+        name="attributes", trains=("attribute_tokens", "denoising_unet.*_attributes"), steps=10_000, batch=8,
+        learning_rate=1e-4, frames=12, settings=_SETTINGS, **_LITE,
+    ),
+}  # fmt: skip
+"""``pictures``, ``speech`` and ``all`` are the paper's stages I, II and III with the settings of ``lite``; the stages
+with ``paper-`` have the released settings with the paper's dropouts; ``attributes`` trains the new attention alone.
+
+Settings: ``drop_keypoints`` and ``drop_reference`` are the chances of a frame to lose its V-Kps or its reference;
+``drop_mode`` 0 draws one reference mask for all blocks (paper), 1 draws V-Kps for whole clips and the reference for
+each block anew, as the released code does. ``save_memory`` 1 computes activations again in the backward pass."""
+
+
+def load_samples(
+    modules: dict[str, nn.Module], config: Config, stages: list[Stage], data: str, split: str, device: torch.device,
+    groups: tuple[str, ...] | None, workers: int | None,
+) -> Any:  # fmt: skip
+    """The data folder as windows of latents, long enough for the longest stage."""
+    needs = ClipNeeds(
+        length=max(stage.frames for stage in stages), encoder=(config.audio.encoder, config.audio.inputs), face=True,
+        size=config.output_size,
+    )  # fmt: skip
+    return load_clip_windows(data, modules["codec"].to(device).eval(), needs, device, split, groups, workers)
+
+
+class Objective:
+    """The loss of one stage; see :class:`vivant.training.protocol.Objective`."""
+
+    def __init__(self, modules: dict[str, nn.Module], config: Config, stage: Stage, device: torch.device) -> None:
+        self.modules, self.config, self.stage, self.device = modules, config, stage, device
+        self.critics: dict[str, nn.Module] = {}
+        self.schedule = latent_schedule(config.schedule).to(device)
+        self.settings = {**_SETTINGS, **stage.settings}
+        unknown = sorted(set(self.settings) - set(_SETTINGS))
+        if unknown:
+            raise ConfigError(
+                f"The stage '{stage.name}' has the unknown setting '{unknown[0]}': use {list(_SETTINGS)}."
+            )
+
+    @property
+    def _unet(self) -> VideoUNet:
+        unet = self.modules["denoising_unet"]
+        assert isinstance(unet, VideoUNet)
+        return unet
+
+    @torch.no_grad()
+    def augment(self, raw: Batch, generator: Generator | None) -> Batch:
+        """Latents, V-Kps, mouths and speech of a window; then noise, times and dropouts, all drawn here.
+
+        ``raw``: of :class:`vivant.data.windows.ClipWindows`, or a pair of :class:`vivant.data.dataset.FaceClips`, whose
+        driver is a window of one frame.
+        """
+        batch = self._window(raw if "latents" in raw else self._pair(raw))
+        count, frames, chances = len(batch["clean"]), batch["clean"].shape[1], self.settings
+        batch |= noised(batch["clean"], self.schedule, self.config.prediction, chances["noise_offset"], generator)
+        asked = kept(count, 1, chances["unconditional"], generator, self.device)
+        whole_clip = bool(chances["drop_mode"])
+        points = kept(count, 1 if whole_clip else frames, chances["drop_keypoints"], generator, self.device)
+        masks = len(self.config.denoiser.paths) if whole_clip else 1
+        reference = kept(count, masks * frames, chances["drop_reference"], generator, self.device)
+        batch["keep_keypoints"] = (points * asked).expand(count, frames)
+        batch["keep_reference"] = reference.view(count, masks, frames) * asked[..., None]
+        batch["keep_audio"] = batch["heard"] * asked
+        return batch
+
+    def _pair(self, raw: Batch) -> Batch:
+        """Source and driver of the pairs of pictures as windows of one frame, encoded now and without sound."""
+        device, audio = self.device, self.config.audio
+        codec, size = self.modules["codec"], (self.config.output_size,) * 2
+        found = face_arrays(raw["driver_landmarks"].to(device))
+        for name, key in (("source", "reference_latents"), ("driver", "latents")):
+            images = F.interpolate(raw[name].to(device).float() / 255, size=size, mode="bilinear", antialias=True)
+            found[key] = codec.encode(images)  # type: ignore[operator]
+        count = len(found["latents"])
+        silence = torch.zeros(count, 1, audio.steps, audio.inputs, device=device)
+        one = {name: value[:, None] for name, value in found.items() if name != "reference_latents"}
+        return {
+            **one, "reference_latents": found["reference_latents"], "speech": silence,
+            "heard": torch.zeros(count, 1, device=device), "flip": torch.zeros(count, device=device),
+        }  # fmt: skip
+
+    def _window(self, raw: Batch) -> Batch:
+        """The stage's frames of a window, with what a mirrored picture changes."""
+        frames, reach = self.stage.frames, self.config.audio.reach
+        flip = raw["flip"][:, None]
+        points = raw["v_kps"][:, :frames]
+        mirrored = (points * points.new_tensor([-1.0, 1.0])).index_select(
+            2, torch.tensor([1, 0, 2], device=points.device)
+        )
+        box = raw["mouth"][:, :frames]
+        other = torch.stack([-box[..., 2], box[..., 1], -box[..., 0], box[..., 3]], -1)
+        speech = raw["speech"].float()
+        padded = F.pad(speech, (0, 0, 0, 0, reach, reach))
+        heard = torch.stack([padded[:, i : i + 2 * reach + 1].flatten(1, 2) for i in range(frames)], 1)
+        batch = {
+            "clean": raw["latents"][:, :frames].float(),
+            "reference": raw["reference_latents"].float(),
+            "v_kps": torch.where(flip[..., None, None] > 0, mirrored, points),
+            "mouth": torch.where(flip[..., None] > 0, other, box),
+            "speech": heard,
+            "heard": raw["heard"][:, :frames],
+        }
+        if "attributes" in raw:
+            batch["attributes"] = raw["attributes"]
+        return batch
+
+    def contexts(self, batch: Batch) -> dict[str, BlockContext]:
+        """What the blocks look at, with frames whose reference is dropped."""
+        frames = batch["speech"].shape[1]
+        tokens = self.modules["audio_projection"](batch["speech"].flatten(0, 1)).unflatten(0, (-1, frames))
+        tokens = tokens * batch["keep_audio"][..., None, None].to(tokens.dtype)
+        attributes = None
+        if "attribute_tokens" in self.modules:
+            values = batch.get("attributes", batch["clean"].new_zeros(len(tokens), len(self.config.attributes)))
+            attributes = self.modules["attribute_tokens"](values)
+        found = self._unet.project(self.modules["reference_net"](batch["reference"]), tokens, attributes)
+        keep = batch["keep_reference"]
+        last = keep.shape[1] - 1
+        return {path: seen._replace(keep=keep[:, min(i, last)]) for i, (path, seen) in enumerate(found.items())}
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features (B, F, C, h, w) of the drawn V-Kps, zero where they are dropped."""
+        size = self.config.output_size
+        drawn = draw_v_kps_smooth(batch["v_kps"], size, size / 512)
+        found: Tensor = self.modules["v_kps_guider"](drawn)
+        return found * batch["keep_keypoints"][:, :, None, None, None].to(found.dtype)
+
+    def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
+        """The weighted error of the prediction."""
+        save = bool(self.settings["save_memory"])
+        answer = self._unet(batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save)
+        weights = self.stage.loss_weights
+        mask = box_mask(batch["mouth"], answer.shape[-1])
+        error = weighted_error(
+            answer, batch, self.schedule, self.config.prediction, mask, weights.get("mouth", 1.0),
+            self.settings["min_snr"],
+        )  # fmt: skip
+        return {"velocity": weights.get("velocity", 1.0) * error}, {}
+
+    def critic_losses(self, batch: Batch, aux: Batch) -> Batch:
+        """There are no critics."""
+        return {}
+
+    def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
+        """Rows: reference, target, and four steps from noise, all of each window's middle frame."""
+        codec, middle = self.modules["codec"], batch["clean"].shape[1] // 2
+        full = {**batch, "keep_reference": torch.ones_like(batch["keep_reference"])}
+        full |= {"keep_keypoints": torch.ones_like(batch["keep_keypoints"]), "keep_audio": batch["heard"]}
+        live, self.modules = self.modules, {**self.modules, **modules}
+        try:
+            contexts, added = self.contexts(full), self.features(full)
+            unet = self._unet
+
+            def predict(x: Tensor, moment: Moment) -> Tensor:
+                return unet(x, torch.tensor(moment.timestep, device=x.device), contexts, added)
+
+            table = timetable(latent_schedule(self.config.schedule), 4)
+            made = sample(predict, torch.randn_like(batch["clean"]), Sampling(table, "ddim", self.config.prediction))
+        finally:
+            self.modules = live
+        latents = torch.cat([batch["reference"], batch["clean"][:, middle], made[:, middle]])
+        found: Tensor = codec.decode(latents.to(next(codec.parameters()).dtype))  # type: ignore[operator]
+        return found.float().clamp(0, 1)

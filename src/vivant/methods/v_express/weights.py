@@ -1,0 +1,178 @@
+"""Where the method's knowledge comes from: the released checkpoint, our own files, or chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import vivant.weights.modules as modules_io
+from vivant.core.errors import WeightsError
+from vivant.diffusion.codec import load_autoencoder
+from vivant.methods.v_express.config import PRESETS, Config
+from vivant.methods.v_express.model import build_codec, build_modules
+from vivant.weights.cards import WeightsInfo
+from vivant.weights.hub import hub_file
+from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
+
+Modules = dict[str, nn.Module]
+HUB = "tk93/V-Express"
+LICENCE = "non-commercial research (as its authors state)"
+FILES = ("denoising_unet", "motion_module", "reference_net", "v_kps_guider", "audio_projection")
+"""Released files; ``motion_module`` holds keys of the denoising U-Net and wins over them."""
+BUNDLED: dict[str, str] = {}
+_METHOD = "v-express"
+_ENDINGS = (".safetensors", ".bin", ".pth")
+_MOTION = ".motion_modules."
+
+
+def load_modules(
+    preset: str = "released", path: str | Path | None = None, seed: int | None = None
+) -> tuple[Modules, Config, WeightsInfo]:
+    """The modules of ``preset`` in evaluation mode on the CPU, in float32, with their weights.
+
+    Args:
+        preset: ``released`` (published checkpoint), ``lite`` (ours, bundled), ``paper`` and ``tiny`` (random).
+        path: weights instead of the preset's own: one file of :func:`save_modules`, or a folder with the released
+            files (``.bin``, ``.pth`` or ``.safetensors``) and, unless the hub can be reached, ``sd-vae-ft-mse``.
+        seed: of random weights; None draws from torch's global generator.
+
+    Raises:
+        ConfigError: no such preset.
+        WeightsError: weights missing, damaged, or of another model; the message names the keys.
+    """
+    config = preset_of(PRESETS, preset, _METHOD)
+    if path is not None and Path(path).is_dir():
+        modules, info = _released(config, preset, Path(path))
+    elif path is None and preset == "released":
+        modules, info = _released(config, preset, None)
+    else:
+        with seeded(seed):
+            modules = build_modules(config)
+        info = _filled(modules, config, preset, path, seed)
+    for module in modules.values():
+        module.eval()
+    return modules, config, info
+
+
+def save_modules(
+    modules: Mapping[str, nn.Module], path: str | Path, metadata: Mapping[str, str] | None = None, half: bool = False
+) -> Path:
+    """Write all modules but a codec that others share; see :func:`vivant.weights.modules.save_modules`."""
+    metadata = metadata or {}
+    kept = {k: m for k, m in modules.items() if k != "codec" or metadata.get("codec", "own") == "own"}
+    return modules_io.save_modules(kept, path, _METHOD, metadata, half)
+
+
+def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
+    """Metadata for :func:`save_modules`; says whether the codec has a home of its own."""
+    codec = "own" if config.codec == "tiny" else config.codec
+    return modules_io.describe(preset, config, codec=codec, **more)
+
+
+def convert(folder: str | Path, out: str | Path) -> Path:
+    """Turn a folder of the released checkpoint (pickles) into one safetensors file for
+    ``load_modules("released", out)``.
+
+    Raises:
+        WeightsError: as :func:`load_modules`, or ``out`` cannot be written.
+    """
+    modules, config, info = load_modules("released", folder)
+    return save_modules(modules, out, describe("released", config, licence=info.licence, source=HUB))
+
+
+def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
+    if path is None and preset not in BUNDLED:
+        return random_info(preset, seed)
+    own = modules if config.codec == "tiny" else {k: m for k, m in modules.items() if k != "codec"}
+    info = (
+        load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
+    )
+    if config.codec != "tiny":
+        modules["codec"] = load_codec(config)
+    return info
+
+
+def load_codec(config: Config, folder: Path | None = None) -> nn.Module:
+    """The configuration's latent codec with its weights: bundled, from a folder, or from the hub."""
+    if config.codec == "sd":
+        return load_autoencoder(folder)[0]
+    if config.codec == "lite":
+        from vivant.diffusion.lite_codec.weights import load_codec as load_lite
+
+        return load_lite("lite")
+    return build_codec(config)
+
+
+def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules, WeightsInfo]:
+    """The published files, each key of each file in its place; anything missing or left over stops the loading."""
+    files = {name: _find(folder, name) if folder else hub_file(HUB, f"{name}.bin") for name in FILES}
+    with torch.device("meta"):
+        modules = build_modules(config)
+    codec = modules.pop("codec")
+    for name, module in modules.items():
+        modules[name] = module.to_empty(device="cpu")
+    states = {name: load_state(file) for name, file in files.items()}
+    whole = our_names(states.pop("denoising_unet")) | states.pop("motion_module")
+    states["denoising_unet"] = _with_new_attributes(modules["denoising_unet"], whole)
+    for name, state in states.items():
+        load_strict(modules[name], state, str(files[name]))
+    if "attribute_tokens" in modules:
+        nn.init.normal_(modules["attribute_tokens"].get_parameter("weight"))
+    vae = None if folder is None else next((p for p in (folder / "sd-vae-ft-mse",) if p.is_dir()), None)
+    modules["codec"] = build_codec(config) if config.codec == "tiny" else load_codec(config, vae)
+    del codec
+    digests = {str(file): sha256(file) for file in files.values()}
+    return modules, WeightsInfo(preset, digests, LICENCE, f"{HUB} on Hugging Face" if folder is None else str(folder))
+
+
+def _find(folder: Path, name: str) -> Path:
+    for place in (folder, folder / "v-express", folder / "model_ckpts" / "v-express"):
+        for ending in _ENDINGS:
+            if (place / f"{name}{ending}").is_file():
+                return place / f"{name}{ending}"
+    raise WeightsError(
+        f"The folder {folder} has no {name}.bin, .pth or .safetensors: give the folder that holds {', '.join(FILES)}."
+    )
+
+
+def our_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys of older checkpoints as today's: audio attention once lay under ``attn2.processor.to_q_aud`` and so on."""
+    found = {}
+    for key, value in state.items():
+        for part in ("q", "k", "v"):
+            key = key.replace(f"attn2.processor.to_{part}_aud.", f"attn2.to_{part}.")
+        found[key.replace("attn2.processor.to_out_aud.", "attn2.to_out.0.")] = value
+    return found
+
+
+def _with_new_attributes(unet: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Attribute attention, which the published files do not have, starts at zero."""
+    for key, value in unet.state_dict().items():
+        if "attributes" in key and key not in state:
+            norm = key.endswith("norm_attributes.weight")
+            start = torch.zeros_like(value) if "to_out" in key or "norm" in key else torch.randn_like(value)
+            state[key] = torch.ones_like(value) if norm else start / max(1, value[0].numel()) ** 0.5
+    return state
+
+
+def from_animate_anyone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Keys of Animate Anyone's denoising U-Net as a start of stage I: reference attention begins as a copy of
+    self-attention, audio attention adds nothing (paper section 3.4; released training)."""
+    found = dict(state)
+    for key, value in state.items():
+        found[key.replace(".attn1.", ".attn1_5.").replace(".norm1.", ".norm1_5.")] = (
+            value.clone() if (".transformer_blocks." in key and (".attn1." in key or ".norm1." in key)) else value
+        )
+        if ".attn2.to_out.0." in key:
+            found[key] = torch.zeros_like(value)
+    return found
+
+
+__all__ = [
+    "BUNDLED", "FILES", "HUB", "LICENCE", "config_hash", "convert", "describe", "from_animate_anyone", "load_codec",
+    "load_modules", "save_modules",
+]  # fmt: skip
