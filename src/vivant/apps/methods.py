@@ -87,7 +87,7 @@ def _licences(spec: MethodSpec) -> list[str]:
         if preset in bundled:
             row = shipped.get(bundled[preset])
             found.append(f"{preset}: {row.licence}, bundled" if row else f"{preset}: not bundled here")
-        elif preset == "released":
+        elif preset.startswith("released"):
             found.append(f"{preset}: {weights.LICENCE}, {weights.HUB}")
         else:
             found.append(f"{preset}: random")

@@ -164,11 +164,9 @@ def from_animate_anyone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     self-attention, audio attention adds nothing (paper section 3.4; released training)."""
     found = dict(state)
     for key, value in state.items():
-        found[key.replace(".attn1.", ".attn1_5.").replace(".norm1.", ".norm1_5.")] = (
-            value.clone() if (".transformer_blocks." in key and (".attn1." in key or ".norm1." in key)) else value
-        )
-        if ".attn2.to_out.0." in key:
-            found[key] = torch.zeros_like(value)
+        if ".transformer_blocks." in key and "motion_modules" not in key:
+            found[key.replace(".attn1.", ".attn1_5.").replace(".norm1.", ".norm1_5.")] = value.clone()
+            found[key] = torch.zeros_like(value) if ".attn2.to_out.0." in key else value
     return found
 
 
