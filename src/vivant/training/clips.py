@@ -1,10 +1,15 @@
-"""A data folder as windows of latents: decoded, heard and encoded once, before the first step."""
+"""A data folder as windows of latents: decoded, heard and encoded once, before the first step.
+
+:class:`TalkingWindows` (V-Express) and :class:`PersonWindows` (Animate Anyone) are what a method's ``SAMPLES`` name; a
+recipe's ``samples`` are their options.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +21,7 @@ from vivant.core.facemesh import TRAINING_POINTS
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import Row, read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
+from vivant.training.features import imagenet_trunk
 
 _V_KPS = tuple(TRAINING_POINTS.index(p) for p in (33, 133, 362, 263, 1))
 _LIPS = tuple(TRAINING_POINTS.index(p) for p in (61, 291, 0, 17, 40, 270, 91, 321))
@@ -85,6 +91,84 @@ def load_clip_windows(
         arrays |= _heard(root, rows, *needs.encoder, device)
     clips = [WindowClip(row.id, row.group, row.frames) for row in rows]
     return ClipWindows(clips, arrays, needs.length, mirrored)
+
+
+class TalkingWindows(ClipWindows):
+    """Windows of speaking faces: latents, V-Kps, the mouth's box, speech."""
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        device: torch.device | str = "cpu",
+        split: str = "train",
+        groups: Sequence[str] | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        *,
+        length: int = 12,
+        codec: str = "lite",
+        size: int | None = None,
+        encoder: str = "whisper-tiny-en",
+        numbers: int = 384,
+        flip: bool = True,
+    ) -> ClipWindows:
+        """Read a folder; ``codec``: "lite", "tiny", or a folder of Stable Diffusion's ("sd" for the hub's).
+
+        Raises:
+            MediaError, ConfigError, WeightsError: as :func:`load_clip_windows`.
+        """
+        needs = ClipNeeds(length, (encoder, numbers), face=True, size=size, flip=flip)
+        place = torch.device(device)
+        return load_clip_windows(folder, codec_of(codec).to(place), needs, place, split, groups, workers)
+
+
+class PersonWindows(ClipWindows):
+    """Windows of moving people: latents, drawn poses, and what a frozen picture encoder says of each frame."""
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        device: torch.device | str = "cpu",
+        split: str = "train",
+        groups: Sequence[str] | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        *,
+        length: int = 12,
+        codec: str = "lite",
+        size: int = 256,
+        image: str = "lite0",
+        blocks: int = 16,
+        flip: bool = True,
+    ) -> ClipWindows:
+        """Read a folder; ``codec`` as in :class:`TalkingWindows`; ``image``: "lite0", or a folder with CLIP's weights
+        ("clip" for the hub's).
+
+        Raises:
+            MediaError, ConfigError, WeightsError: as :func:`load_clip_windows`.
+        """
+        from vivant.nn.picture_encoder import picture_encoder
+        from vivant.nn.pose_drawing import draw_pose
+
+        place = torch.device(device)
+        look = picture_encoder(image, blocks).eval().requires_grad_(False)
+        if image == "lite0":
+            look.get_submodule("trunk").load_state_dict(imagenet_trunk(blocks).state_dict())
+        needs = ClipNeeds(length, draw=partial(draw_pose, size=(size, size)), look=look.to(place), size=size, flip=flip)
+        return load_clip_windows(folder, codec_of(codec).to(place), needs, place, split, groups, workers)
+
+
+def codec_of(name: str) -> nn.Module:
+    """The latent codec "lite" or "tiny", Stable Diffusion's "sd", or that in a folder, in evaluation mode."""
+    if name in ("lite", "tiny"):
+        from vivant.diffusion.lite_codec.weights import load_codec
+
+        return load_codec(name, seed=0)
+    from vivant.diffusion.codec import load_autoencoder
+
+    return load_autoencoder(None if name == "sd" else name)[0]
 
 
 @torch.inference_mode()

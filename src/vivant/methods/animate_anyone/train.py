@@ -5,7 +5,6 @@ Axis letters: B batch, F frames, C latent channels, h w latent grid, D numbers o
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,15 +17,15 @@ from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.animate_anyone.config import Config
 from vivant.methods.animate_anyone.model import guider_names, token_of
-from vivant.methods.animate_anyone.prepare import drawing
-from vivant.methods.animate_anyone.weights import fill_encoder
+from vivant.methods.animate_anyone.weights import fill_encoder, load_codec
 from vivant.nn.transformer import BlockContext
 from vivant.nn.video_unet import VideoUNet
-from vivant.training.clips import ClipNeeds, load_clip_windows
 from vivant.training.latent_diffusion import kept, noised, weighted_error
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
+
+SAMPLES = "vivant.training.clips:PersonWindows"
 
 MOTION_PARTS = ("denoising_unet.*motion_modules",)
 _PICTURES = ("reference_unet", "pose_guider", "image_projection", "denoising_unet", "!denoising_unet.*motion_modules")
@@ -71,24 +70,11 @@ everything on videos; the stages with ``paper-`` have the paper's settings. ``no
 reference net, on the picture's token alone, for comparison."""
 
 
-def initialise(modules: dict[str, nn.Module], config: Config, mean_shape: Tensor | None = None) -> None:
-    """A fresh start of ``lite``: the picture encoder has its ImageNet weights."""
-    if config.family == "lite" and config.codec != "tiny":
+def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
+    """A fresh start: codec and picture encoder, which stay as they are, have their weights."""
+    if config.codec != "tiny":
+        modules["codec"] = load_codec(config)
         fill_encoder(modules["image_encoder"], config)
-
-
-def load_samples(
-    modules: dict[str, nn.Module], config: Config, stages: list[Stage], data: str, split: str, device: torch.device,
-    groups: tuple[str, ...] | None, workers: int | None,
-) -> Any:  # fmt: skip
-    """The data folder as windows of latents and drawings, long enough for the longest stage."""
-    for name in ("codec", "image_encoder"):
-        modules[name].to(device).eval()
-    needs = ClipNeeds(
-        length=max(stage.frames for stage in stages), draw=partial(drawing, size=config.output_size),
-        look=modules["image_encoder"], size=config.output_size,
-    )  # fmt: skip
-    return load_clip_windows(data, modules["codec"], needs, device, split, groups, workers)
 
 
 class Objective:

@@ -12,7 +12,8 @@ import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
 from vivant.diffusion.codec import load_autoencoder
 from vivant.methods.animate_anyone.config import PRESETS, Config
-from vivant.methods.animate_anyone.model import ClipEncoder, build_codec, build_modules, guider_names
+from vivant.methods.animate_anyone.model import build_codec, build_modules, guider_names
+from vivant.nn.picture_encoder import ClipEncoder
 from vivant.weights.assets import asset
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file

@@ -90,6 +90,23 @@ _TINY_UNET = UNetConfig(4, (16, 24), (False, True), 1, 2, 16, 4)
 PRESETS: dict[str, Config] = {
     "released": Config(),
     "paper": Config(fps=25, window=12, audio_strength=1.0, reference_strength=1.0),
+    "lite": Config(
+        unet=UNetConfig(8, (64, 96, 128), (True, True, True), 1, 4, 128, 16),
+        audio=AudioConfig("whisper-tiny-en", 384, 2, 2, 192, 4, 2, 4, 48),
+        guider=(8, 16, 32, 64),
+        codec="lite",
+        family="lite",
+        input_size=256,
+        output_size=256,
+        fps=25,
+        window=12,
+        overlap=4,
+        steps=6,
+        guidance=1.0,
+        audio_strength=1.0,
+        reference_strength=1.0,
+        median=False,
+    ),
     "tiny": Config(
         unet=_TINY_UNET,
         audio=AudioConfig("whisper-tiny-en", 384, 2, 1, 16, 2, 1, 2, 8),

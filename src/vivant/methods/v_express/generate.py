@@ -109,7 +109,8 @@ class Generator:
             return found
 
         def added(first: int, stop: int) -> Tensor:
-            drawn = drawings(points[first:stop], config.output_size).to(self.device, self._dtype("v_kps_guider"))
+            drawn = drawings(points[first:stop], config.output_size, config.family == "lite")
+            drawn = drawn.to(self.device, self._dtype("v_kps_guider"))
             found: Tensor = self.modules["v_kps_guider"](drawn[None])[0]
             return found
 

@@ -16,14 +16,17 @@ from vivant.diffusion.clips import latent_schedule
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.v_express.config import Config
+from vivant.methods.v_express.weights import load_codec
 from vivant.nn.transformer import BlockContext
 from vivant.nn.v_kps import draw_v_kps_smooth
 from vivant.nn.video_unet import VideoUNet
-from vivant.training.clips import ClipNeeds, face_arrays, load_clip_windows
+from vivant.training.clips import face_arrays
 from vivant.training.latent_diffusion import box_mask, kept, noised, weighted_error
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
+
+SAMPLES = "vivant.training.clips:TalkingWindows"
 
 AUDIO_PARTS = ("denoising_unet.*attentions.*.attn2", "denoising_unet.*attentions.*.norm2")
 MOTION_PARTS = ("denoising_unet.*motion_modules",)
@@ -85,16 +88,10 @@ Settings: ``drop_keypoints`` and ``drop_reference`` are the chances of a frame t
 each block anew, as the released code does. ``save_memory`` 1 computes activations again in the backward pass."""
 
 
-def load_samples(
-    modules: dict[str, nn.Module], config: Config, stages: list[Stage], data: str, split: str, device: torch.device,
-    groups: tuple[str, ...] | None, workers: int | None,
-) -> Any:  # fmt: skip
-    """The data folder as windows of latents, long enough for the longest stage."""
-    needs = ClipNeeds(
-        length=max(stage.frames for stage in stages), encoder=(config.audio.encoder, config.audio.inputs), face=True,
-        size=config.output_size,
-    )  # fmt: skip
-    return load_clip_windows(data, modules["codec"].to(device).eval(), needs, device, split, groups, workers)
+def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
+    """A fresh start: the codec, which stays as it is, has its weights."""
+    if config.codec != "tiny":
+        modules["codec"] = load_codec(config)
 
 
 class Objective:
