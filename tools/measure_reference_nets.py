@@ -62,7 +62,11 @@ class Bench:
     def source(self) -> FaceCrop:
         """Noise with landmarks of a face."""
         landmarks = np.zeros((478, 3), np.float32)
-        landmarks[[33, 133]], landmarks[[362, 263]], landmarks[1] = [[80, 100, 0]] * 2, [[160, 100, 0]] * 2, [120, 150, 0]
+        landmarks[[33, 133]], landmarks[[362, 263]], landmarks[1] = (
+            [[80, 100, 0]] * 2,
+            [[160, 100, 0]] * 2,
+            [120, 150, 0],
+        )
         image = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
         return FaceCrop(image, landmarks, np.eye(2, 3), (256, 256))
 
