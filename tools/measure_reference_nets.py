@@ -1,4 +1,4 @@
-"""Speed and memory of V-Express and Animate Anyone in published size, with random weights (numbers do not depend on them).
+"""Speed and memory of V-Express and Animate Anyone in published size; weights are random, they do not matter here.
 
     python tools/measure_reference_nets.py speed --out measured          # one step, and a 10 s clip
     python tools/measure_reference_nets.py memory --out measured         # peak memory of 10 s and of 5 min
