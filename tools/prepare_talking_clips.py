@@ -27,8 +27,8 @@ from vivant.data.manifest import Row, write_manifest
 from vivant.media.audio import read_audio
 from vivant.media.video import open_clip
 from vivant.media.writer import VideoWriter
+from vivant.training.clips import FACE_POINTS
 
-KNOWN = 125  # landmarks that rendered clips know, the first of TRAINING_POINTS
 QUALITY = 20
 
 
@@ -44,7 +44,7 @@ def grid_clip(path: Path, out: Path, template: np.ndarray, test: bool) -> Row | 
         with VideoWriter(video, open_clip(path).fps, audio=read_audio(path), quality=QUALITY) as writer:
             for frame in frames:
                 writer.write(frame)
-        np.savez_compressed(labels, **label(landmarks, template, np.array(TRAINING_POINTS)))
+        np.savez_compressed(labels, **label(landmarks, template, np.array(FACE_POINTS)))
     count = len(np.load(labels)["scale"])
     person = "s1" if path.parent.name == "s1" else path.stem
     return _row(name, person, "test" if test or person in TEST_SPEAKERS else "train", "grid", path, GRID, count)
@@ -58,11 +58,10 @@ def rendered_clip(path: Path, out: Path, group: str) -> Row:
     count = min(len(known), sum(1 for _ in open_clip(path).frames))
     if not labels.exists():
         video.write_bytes(path.read_bytes())
-        points = np.array(TRAINING_POINTS)
+        points = np.array(FACE_POINTS)  # rendered clips know the first landmarks of TRAINING_POINTS, these among them
         landmarks = np.zeros((count, len(points), 3), np.float16)
-        landmarks[:, :KNOWN, :2] = known[:count]
-        weight = np.zeros(len(points), np.float32)
-        weight[:KNOWN] = 1
+        landmarks[:, :, :2] = known[:count, [TRAINING_POINTS.index(point) for point in FACE_POINTS]]
+        weight = np.ones(len(points), np.float32)
         zero = partial(np.zeros, dtype=np.float32)
         neutral = np.zeros((len(points), 3), np.float16)
         pose = zero((count, 3)), np.ones(count, np.float32), zero((count, 2))

@@ -12,6 +12,7 @@ import torch
 from toy import QuietObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
+from vivant.training.checkpoint import latest_checkpoint, load_checkpoint
 from vivant.training.loop import LoopOptions, Trainer
 
 HERE = Path(__file__).parent
@@ -27,7 +28,8 @@ def losses(out: Path) -> list[float]:
     return [json.loads(line)["total"] for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: bool) -> None:
     torch.set_num_threads(1)
     one = Trainer(
         toy_modules(norm=False), None, toy_stage(critics_from=0.5), QuietObjective, ToySamples(), tmp_path / "one",
@@ -38,7 +40,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     both.mkdir()
     common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     started = [
-        subprocess.Popen([sys.executable, str(HERE / "two_processes.py"), str(both)],
+        subprocess.Popen([sys.executable, str(HERE / "two_processes.py"), str(both), *(["shard"] if shard else [])],
                          env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
         for rank in range(2)
     ]  # fmt: skip
@@ -47,6 +49,12 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
     for name, value in one.modules["net"].state_dict().items():
         assert torch.equal(weights[0][name], weights[1][name])
         torch.testing.assert_close(weights[0][name], value, atol=2e-5, rtol=1e-4)
+    moments = [
+        load_checkpoint(latest_checkpoint(tmp_path / name / "checkpoints"))[0]["optimizer"] for name in ("one", "two")
+    ]
+    assert set(moments[0]) == set(moments[1])
+    for name, value in moments[0].items():  # also where each process kept only its share
+        torch.testing.assert_close(moments[1][name].reshape(value.shape), value, atol=2e-5, rtol=1e-3)
     # the first process logs the mean over its own half of each batch, so its curve only resembles the whole one
     assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=0.3)
 

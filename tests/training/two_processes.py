@@ -14,7 +14,7 @@ from vivant.training.loop import LoopOptions, Trainer
 if __name__ == "__main__":
     torch.set_num_threads(1)
     device = parallel.start(torch.device("cpu"))
-    stage = toy_stage(critics_from=0.5)
+    stage = toy_stage(critics_from=0.5, shard=len(sys.argv) > 2)
     modules = toy_modules(norm=False)
     with torch.no_grad():  # processes that start differently must still agree
         for parameter in modules["net"].parameters():

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 class WeightAverage:
     """An averaged copy of the modules that learn; the others are shared.
 
-    ``modules``: the averaged modules, in evaluation mode. Buffers are copied, not averaged.
+    ``modules``: the averaged modules, in evaluation mode. Buffers are copied, not averaged. Without ``averaged`` they
+    are the live ones, which saves their memory.
     """
 
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
+    def __init__(self, modules: dict[str, nn.Module], averaged: bool = True) -> None:
         self.modules: dict[str, nn.Module] = {}
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._buffers: list[tuple[Tensor, Tensor]] = []
         for name, module in modules.items():
             learning = {key for key, p in module.named_parameters() if p.requires_grad}
-            if not learning:
+            if not learning or not averaged:
                 self.modules[name] = module
                 continue
             twin = copy.deepcopy(module).eval().requires_grad_(False)

@@ -23,8 +23,8 @@ from vivant.data.manifest import Row, read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
 from vivant.training.features import imagenet_trunk
 
-_V_KPS = tuple(TRAINING_POINTS.index(p) for p in (33, 133, 362, 263, 1))
-_LIPS = tuple(TRAINING_POINTS.index(p) for p in (61, 291, 0, 17, 40, 270, 91, 321))
+FACE_POINTS = (33, 133, 362, 263, 1, 61, 291, 0, 17, 40, 270, 91, 321)
+"""Mesh landmarks that V-Kps (corners of both eyes, nose tip) and the mouth's box are made of."""
 _ENCODED_AT_ONCE = 64
 
 
@@ -198,13 +198,20 @@ def look_all(frames: np.ndarray, look: Callable[[Tensor], Tensor], device: torch
     return torch.cat(found).clone()
 
 
-def face_arrays(landmarks: Tensor) -> dict[str, Tensor]:
+def face_arrays(landmarks: Tensor, points: Sequence[int] = TRAINING_POINTS) -> dict[str, Tensor]:
     """V-Kps ``v_kps`` (..., 3, 2) and the box of the mouth, twice as large as its lips, ``mouth`` (..., 4), from
-    landmarks (..., P, 3) in the order of ``TRAINING_POINTS``."""
-    eye, other, nose = (
-        landmarks[..., list(rows), :2].float().mean(-2) for rows in (_V_KPS[:2], _V_KPS[2:4], _V_KPS[4:])
-    )
-    lips = landmarks[..., list(_LIPS), :2].float()
+    landmarks (..., P, 3), which are the mesh's ``points`` (P,).
+
+    Raises:
+        ConfigError: one of :data:`FACE_POINTS` is not among them.
+    """
+    place = {int(point): row for row, point in enumerate(points)}
+    missing = [point for point in FACE_POINTS if point not in place]
+    if missing:
+        raise ConfigError(f"The labels do not keep the landmarks {missing}: label the data with them.")
+    rows = [place[point] for point in FACE_POINTS]
+    eye, other, nose = (landmarks[..., part, :2].float().mean(-2) for part in (rows[:2], rows[2:4], rows[4:5]))
+    lips = landmarks[..., rows[5:], :2].float()
     low, high = lips.amin(-2), lips.amax(-2)
     centre, half = (low + high) / 2, high - low
     return {"v_kps": torch.stack([eye, other, nose], -2), "mouth": torch.cat([centre - half, centre + half], -1)}
@@ -214,10 +221,8 @@ def _faces(root: Path, rows: Sequence[Row], device: torch.device) -> dict[str, T
     from vivant.data.labels import read_labels
 
     labels = [read_labels(root / row.labels, row.frames) for row in rows]
-    if any(not np.array_equal(item.points, TRAINING_POINTS) for item in labels):
-        raise ConfigError("The labels must keep the landmarks of vivant.core.facemesh.TRAINING_POINTS: label again.")
-    found = face_arrays(torch.from_numpy(np.concatenate([item.landmarks for item in labels])))
-    return {name: value.to(device) for name, value in found.items()}
+    each = [face_arrays(torch.from_numpy(item.landmarks), item.points.tolist()) for item in labels]
+    return {name: torch.cat([found[name] for found in each]).to(device) for name in each[0]}
 
 
 def _drawn(poses: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], flip: bool) -> Tensor:

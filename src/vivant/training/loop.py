@@ -243,13 +243,14 @@ class Trainer:
 
     def save(self, finished: bool = False) -> None:
         """Write a checkpoint of the present step; ``finished`` marks the stage as done."""
+        moments = self.step.optimizer.state() if parallel.rank() == 0 or self.step.optimizer.owners else {}
         if parallel.rank() == 0:
             critics = self.step.critic_optimizer
             parts = {
                 "modules": flat_state(self.modules),
                 "averaged": flat_state(self.step.average.modules),
                 "critics": flat_state(self.objective.critics),
-                "optimizer": self.step.optimizer.state(),
+                "optimizer": moments,
                 "critic_optimizer": critics.state() if critics else {},
             }
             state = {"stage": self.stage.name, "seconds": self._now(), "finished": finished}

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from vivant.training import parallel
+
 
 def learning_parameters(modules: dict[str, nn.Module]) -> dict[str, nn.Parameter]:
     """Parameters that need gradients by full name ``module/parameter``."""
@@ -17,20 +19,31 @@ class Optimizer:
     none).
 
     On CUDA it is fused and its learning rate is a tensor, so that it can be part of a captured graph.
+
+    ``shard``: with several processes each one keeps the moments of its share of the parameters and updates those, and
+    then all get the updated numbers (Rajbhandari et al. 2020, ZeRO stage 1, arXiv:1910.02054); the result is the same.
     """
 
     def __init__(
-        self, parameters: dict[str, nn.Parameter], rate: float, betas: tuple[float, float], decay: float
+        self,
+        parameters: dict[str, nn.Parameter],
+        rate: float,
+        betas: tuple[float, float],
+        decay: float,
+        shard: bool = False,
     ) -> None:
         self.named = parameters
+        self.owners = _owners(parameters) if shard and parallel.world() > 1 else {}
         self.parameters = list(parameters.values())
         self._base = rate
         cuda = bool(self.parameters) and self.parameters[0].is_cuda
         device = self.parameters[0].device if self.parameters else None
         self._rate = torch.tensor(rate, device=device) if cuda else None
+        rank = parallel.rank()
+        mine = [p for name, p in parameters.items() if self.owners.get(name, rank) == rank]
         groups = [
-            {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in mine if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0},
         ]
         lr = self._rate if self._rate is not None else rate
         self._adam = AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=cuda, capturable=cuda)
@@ -55,20 +68,38 @@ class Optimizer:
         limit = clip_norm if clip_norm > 0 else float("inf")
         norm = nn.utils.clip_grad_norm_(self.parameters, limit, foreach=True)
         self._adam.step()
+        for owner in sorted(set(self.owners.values())):
+            parallel.share([p.detach() for name, p in self.named.items() if self.owners[name] == owner], owner)
         return norm.detach()
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and step counts as ``module/parameter:entry``."""
+        """Moments and step counts as ``module/parameter:entry``; if sharded, on the host, and all must ask for it."""
+        if self.owners:
+            return self._gathered()
         return {
             f"{name}:{key}": value
             for name, p in self.named.items()
             for key, value in self._adam.state.get(p, {}).items()
         }
 
+    def _gathered(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, p in self.named.items():
+            held = self._adam.state.get(p, {})
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                like = torch.zeros_like(p) if key != "step" else torch.zeros(1, device=p.device)
+                value = like.copy_(held[key]) if key in held else like
+                parallel.share([value], self.owners[name])
+                found[f"{name}:{key}"] = (value if key != "step" else value[0]).cpu()
+        return {k: v for k, v in found.items() if found[f"{k.rsplit(':', 1)[0]}:step"] > 0}
+
     def load(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state` returned."""
+        rank = parallel.rank()
         for full, value in state.items():
             name, key = full.rsplit(":", 1)
+            if self.owners.get(name, rank) != rank:
+                continue
             parameter = self.named[name]
             on_host = key == "step" and self._rate is None
             place = torch.device("cpu") if on_host else parameter.device
@@ -76,3 +107,12 @@ class Optimizer:
             if key != "step":
                 entry = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(entry)
             self._adam.state[parameter][key] = entry
+
+
+def _owners(parameters: dict[str, nn.Parameter]) -> dict[str, int]:
+    """Which process keeps the moments of each parameter: always the one that has least so far."""
+    loads, owners = [0] * parallel.world(), {}
+    for name in sorted(parameters, key=lambda name: (-parameters[name].numel(), name)):
+        owners[name] = loads.index(min(loads))
+        loads[owners[name]] += parameters[name].numel()
+    return owners

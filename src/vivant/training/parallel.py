@@ -4,7 +4,7 @@ one."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -39,15 +39,49 @@ def world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def _mean_(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its mean over the processes, in one message."""
-    flat = torch.cat([t.reshape(-1).float() for t in tensors])
-    dist.all_reduce(flat)
-    flat /= world()
+_MESSAGE = 64_000_000
+"""Numbers that travel at once; more of them in one message would only need more memory."""
+
+
+def _messages(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """The tensors in groups of at most :data:`_MESSAGE` numbers, larger ones alone."""
+    group: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if group and size + tensor.numel() > _MESSAGE:
+            yield group
+            group, size = [], 0
+        group.append(tensor)
+        size += tensor.numel()
+    if group:
+        yield group
+
+
+def _spread(flat: Tensor, tensors: list[Tensor]) -> None:
+    """Copy a flat message back into its tensors."""
     at = 0
     for tensor in tensors:
         tensor.copy_(flat[at : at + tensor.numel()].view(tensor.shape))
         at += tensor.numel()
+
+
+def _mean_(tensors: list[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes."""
+    for group in _messages(tensors):
+        flat = torch.cat([t.reshape(-1).float() for t in group])
+        dist.all_reduce(flat)
+        flat /= world()
+        _spread(flat, group)
+
+
+@torch.no_grad()
+def share(tensors: list[Tensor], owner: int) -> None:
+    """Give every process the numbers that process ``owner`` has."""
+    if world() > 1:
+        for group in _messages(tensors):
+            flat = torch.cat([t.reshape(-1).float() for t in group])
+            dist.broadcast(flat, owner)
+            _spread(flat, group)
 
 
 @torch.no_grad()

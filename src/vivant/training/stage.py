@@ -20,7 +20,7 @@ class Stage:
     ``clip_norm``: largest gradient norm, 0 for no limit. ``ema_decay``: decay of the averaged weights.
     ``mix``: {group of the data: share of the batch}, empty for shares by size.
     ``frames``: frames of a sample, for methods that learn from videos. ``settings``: further numbers of the method's
-    own objective, such as probabilities of dropouts.
+    own objective, such as probabilities of dropouts. ``shard``: several GPUs share the optimiser's moments.
     ``critics_from``: fraction of the stage after which the critics run, 1 for never.
     ``*_every``: steps between sample sheets, validations and checkpoints, 0 for never (the last checkpoint is
     always written). ``seconds``: time budget, None for none.
@@ -41,6 +41,7 @@ class Stage:
     mix: dict[str, float] = field(default_factory=dict)
     frames: int = 1
     settings: dict[str, float] = field(default_factory=dict)
+    shard: bool = False
     critics_from: float = 1.0
     critic_learning_rate: float = 2e-4
     critic_betas: tuple[float, float] = (0.5, 0.99)

@@ -68,13 +68,15 @@ class TrainStep:
         self.device, self.slots = device, slots
         self._half = precision == "bf16"
         self.generator = torch.Generator(device)
-        self.optimizer = Optimizer(learning_parameters(modules), stage.learning_rate, stage.betas, stage.weight_decay)
+        self.optimizer = Optimizer(
+            learning_parameters(modules), stage.learning_rate, stage.betas, stage.weight_decay, stage.shard
+        )
         self._set_critics(True)
         critics = learning_parameters(objective.critics)
         self.critic_optimizer = (
             Optimizer(critics, stage.critic_learning_rate, stage.critic_betas, 0.0) if critics else None
         )
-        self.average = WeightAverage(modules)
+        self.average = WeightAverage(modules, stage.ema_decay > 0)
         self._running = [
             b for m in modules.values() if any(p.requires_grad for p in m.parameters()) for b in m.buffers()
         ]
