@@ -11,6 +11,7 @@ from vivant.core.errors import ConfigError
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.controls import SPEECH_FPS, driving_clip, read_controls
 from vivant.pipelines.inputs import as_clip, as_fps, check_moving, name_of
+from vivant.pipelines.posed import person_and_poses
 from vivant.pipelines.sources import Portrait, still_portrait
 from vivant.pipelines.view import View
 
@@ -40,9 +41,13 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
     driver = None if request.driving is None else driving_clip(request.driving)
     if request.output is not None:
         check_moving(request.output, driver, *([_SPEAKS] if request.audio is not None else []))
-    portrait = still_portrait(pipe.finder, clip, pipe.config, request.face, name)
+    fps = _fps(pipe, request, driver)
+    if pipe.spec.capabilities.pose:
+        portrait, driven = person_and_poses(pipe, request, clip, driver, fps)
+    else:
+        portrait = still_portrait(pipe.finder, clip, pipe.config, request.face, name)
+        driven = read_controls(pipe, request, fps, driver)
     portrait.match_color = request.match_color
-    driven = read_controls(pipe, request, _fps(pipe, request, driver), driver)
     controls = driven.controls
     view = View(
         lambda crop: pipe.generator.generate(crop, controls, request.options),

@@ -101,6 +101,9 @@ class Objective:
         self.modules, self.config, self.stage, self.device = modules, config, stage, device
         self.critics: dict[str, nn.Module] = {}
         self.schedule = latent_schedule(config.schedule).to(device)
+        # made here: a captured step may not copy numbers from the host
+        self._mirror = torch.tensor([-1.0, 1.0], device=device)
+        self._swap = torch.tensor([1, 0, 2], device=device)
         self.settings = {**_SETTINGS, **stage.settings}
         unknown = sorted(set(self.settings) - set(_SETTINGS))
         if unknown:
@@ -155,9 +158,7 @@ class Objective:
         frames, reach = self.stage.frames, self.config.audio.reach
         flip = raw["flip"][:, None]
         points = raw["v_kps"][:, :frames]
-        mirrored = (points * points.new_tensor([-1.0, 1.0])).index_select(
-            2, torch.tensor([1, 0, 2], device=points.device)
-        )
+        mirrored = (points * self._mirror).index_select(2, self._swap)
         box = raw["mouth"][:, :frames]
         other = torch.stack([-box[..., 2], box[..., 1], -box[..., 0], box[..., 3]], -1)
         speech = raw["speech"].float()
