@@ -1,0 +1,113 @@
+"""Folders of clips become windows of latents, and both methods learn from them through the command line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vivant.apps.cli import main
+from vivant.core.clip import Audio
+from vivant.core.errors import ConfigError, MediaError
+from vivant.core.facemesh import TRAINING_POINTS
+from vivant.data.labels import Labels, write_labels
+from vivant.data.manifest import Row, write_manifest
+from vivant.media.writer import VideoWriter
+from vivant.training.clips import FACE_POINTS, PersonWindows, TalkingWindows, face_arrays
+from vivant.training.latent_diffusion import box_mask
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+FRAMES, SIZE = 6, 64
+
+
+def clip(folder: Path, name: str, sound: bool, shade: int) -> Row:
+    """A square that moves right on a grey ground, its labels, and a tone if asked for."""
+    audio = Audio(np.sin(np.arange(3840) * 0.2).astype(np.float32)[:, None], 16000) if sound else None
+    with VideoWriter(folder / f"{name}.mp4", 25, audio=audio, quality=1) as writer:
+        for number in range(FRAMES):
+            frame = np.full((SIZE, SIZE, 3), shade, np.uint8)
+            frame[20:40, 4 + 8 * number : 14 + 8 * number] = 230
+            writer.write(frame)
+    count, points = FRAMES, np.array(FACE_POINTS)
+    landmarks = np.zeros((count, len(points), 3), np.float16)
+    landmarks[:, 0:2, 0], landmarks[:, 2:4, 0], landmarks[:, 4, 1] = -0.4, 0.2, 0.3
+    landmarks[:, 5:, 0] = np.linspace(-0.2, 0.2, len(points) - 5)
+    landmarks[:, 5:, 1] = 0.5
+    zero = (np.zeros((count, 3), np.float32), np.ones(count, np.float32), np.zeros((count, 2), np.float32))
+    neutral, weight = np.zeros((len(points), 3), np.float16), np.ones(len(points), np.float32)
+    write_labels(folder / f"{name}.npz", Labels(landmarks, *zero, neutral, weight, points))
+    group = "grid" if sound else "rig"
+    return Row(name, name, "train", "clip", group, count, 25.0, SIZE, f"{name}.npz", video=f"{name}.mp4")
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("talking")
+    write_manifest(folder, [clip(folder, "a", True, 60), clip(folder, "b", False, 120)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def people(talking, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("people") / "data"
+    shutil.copytree(talking, folder)
+    pose = np.random.default_rng(0).uniform(-0.8, 0.8, (FRAMES, 60, 3)).astype(np.float32)
+    pose[..., 2] = 1
+    for name in ("a", "b"):
+        np.savez_compressed(folder / f"{name}.npz", pose=pose)
+    return folder
+
+
+def test_speaking_clips(talking):
+    data = TalkingWindows.load(talking, length=3, codec="tiny")
+    assert len(data) == 2 * FRAMES and data.groups == {"grid": 1, "rig": 1}
+    arrays = data.arrays
+    assert arrays["latents"].shape == (4 * FRAMES, 4, 8, 8) and arrays["speech"].shape == (2 * FRAMES, 2, 384)
+    assert arrays["heard"].tolist() == [1.0] * FRAMES + [0.0] * FRAMES
+    assert arrays["speech"][:FRAMES].abs().sum() > 0 and not arrays["speech"][FRAMES:].any()
+    assert torch.allclose(arrays["v_kps"][0], torch.tensor([[-0.4, 0], [0.2, 0], [0, 0.3]]), atol=1e-3)
+    assert (arrays["latents"][0] - arrays["latents"][2 * FRAMES]).abs().max() > 1e-3  # the mirrored picture is another
+
+
+def test_people(people):
+    data = PersonWindows.load(people, length=3, codec="tiny", size=64, blocks=3)
+    assert data.arrays["drawing"].shape == (4 * FRAMES, 3, 64, 64) and data.arrays["drawing"].dtype == torch.uint8
+    assert data.arrays["look"].shape == (2 * FRAMES, 24) and data.mirrored == ("latents", "drawing")
+
+
+def test_folders_that_do_not_fit_are_refused(talking, people, tmp_path):
+    with pytest.raises(ConfigError, match="no clips of 7 frames"):
+        TalkingWindows.load(talking, length=7, codec="tiny")
+    with pytest.raises(MediaError, match="hold no poses"):
+        PersonWindows.load(talking, length=3, codec="tiny", size=64, blocks=3)
+    with pytest.raises(ConfigError, match=r"landmarks \[33"):
+        face_arrays(torch.zeros(1, 2, 3), [0, 1])
+
+
+def test_eyes_nose_and_the_mouths_box():
+    landmarks = torch.zeros(len(TRAINING_POINTS), 3)
+    landmarks[TRAINING_POINTS.index(61), 0], landmarks[TRAINING_POINTS.index(291), 0] = -0.2, 0.4
+    box = face_arrays(landmarks)["mouth"]
+    assert torch.allclose(box, torch.tensor([-0.5, 0, 0.7, 0]), atol=1e-6)  # twice as wide about its middle
+
+
+def test_a_box_on_the_latent_grid_counts_shares_of_cells():
+    mask = box_mask(torch.tensor([[-1.0, -1.0, 0.0, -0.25], [0.0, 0.0, 0.0, 0.0]]), 4)
+    assert mask.shape == (2, 1, 4, 4) and not mask[1].any()
+    assert mask[0, 0].tolist() == [[1, 1, 0, 0], [0.5, 0.5, 0, 0], [0] * 4, [0] * 4]
+
+
+@pytest.mark.parametrize("method", ["v-express", "animate-anyone"])
+def test_the_tiny_recipes_run_every_stage(method, talking, people, tmp_path, capsys):
+    data = talking if method == "v-express" else people
+    recipe = RECIPES / method.replace("-", "_") / "tiny.yaml"
+    words = ["train", method, "--recipe", str(recipe), "--data", str(data), "--out", str(tmp_path), "--device", "cpu"]
+    assert main(words) == 0
+    assert (tmp_path / "weights.safetensors").is_file() and (tmp_path / "pictures" / "sheets").is_dir()
+    from vivant.core.registry import get_method
+
+    modules, _, info = get_method(method).part("weights").load_modules("tiny", tmp_path / "weights.safetensors")
+    assert info.name == "tiny" and "denoising_unet" in modules
