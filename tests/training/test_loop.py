@@ -173,3 +173,12 @@ def test_a_checkpoint_of_another_model_or_stage_is_refused(tmp_path: Path) -> No
     (latest_checkpoint(tmp_path / "checkpoints") / "modules.safetensors").write_bytes(b"short")
     with pytest.raises(WeightsError, match="cannot be read"):
         trainer(tmp_path).run(resume=True)
+
+
+def test_without_an_average_the_live_weights_are_the_result(tmp_path: Path) -> None:
+    """No second copy is kept then, as large nets need it."""
+    trainer = Trainer(toy_modules(), None, toy_stage(ema_decay=0.0, steps=3), QuietObjective, ToySamples(), tmp_path)
+    before = {name: value.clone() for name, value in trainer.modules["net"].state_dict().items()}
+    outcome = trainer.run()
+    assert outcome.modules["net"] is trainer.modules["net"]
+    assert any(not torch.equal(value, before[name]) for name, value in outcome.modules["net"].state_dict().items())

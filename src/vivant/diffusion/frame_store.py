@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import torch
@@ -19,33 +20,40 @@ class FrameStore:
 
     def __init__(self, compute: Compute, count: int, chunk: int = 16) -> None:
         self._compute, self._count, self._chunk = compute, count, chunk
-        self._rows: dict[int, Tensor] = {}
+        self._held: deque[tuple[int, Tensor]] = deque()  # first frame and rows of neighbouring chunks
         self._known = 0
-        self._device: torch.device | None = None
+        self._device = torch.device("cpu")
 
     def window(self, start: int, length: int) -> Tensor:
         """(length, ...) on the device that computes. Frames are asked for in rising order, and again at will."""
         while self._known < start + length:
-            stop = min(self._known + self._chunk, self._count)
-            rows = self._compute(self._known, stop)
-            self._device = rows.device
-            if rows.is_cuda:
-                rows = rows.to("cpu").pin_memory()
-            self._rows.update(zip(range(self._known, stop), rows))
-            self._known = stop
-        found = torch.stack([self._rows[index] for index in range(start, start + length)])
-        return found.to(self._device) if self._device is not None else found
+            self._next()
+        parts = []
+        for first, rows in self._held:
+            low, high = max(start, first), min(start + length, first + len(rows))
+            if low < high:
+                parts.append(rows[low - first : high - first])
+        if self._device.type == "cpu":
+            return torch.cat(parts)
+        return torch.cat([part.to(self._device, non_blocking=True) for part in parts])
+
+    def _next(self) -> None:
+        stop = min(self._known + self._chunk, self._count)
+        rows = self._compute(self._known, stop)
+        self._device = rows.device
+        self._held.append((self._known, rows.to("cpu").pin_memory() if rows.is_cuda else rows))
+        self._known = stop
 
     def release(self, before: int) -> None:
-        """Forget the frames in front of ``before``."""
-        for index in [index for index in self._rows if index < before]:
-            del self._rows[index]
+        """Forget the chunks that lie wholly in front of frame ``before``."""
+        while self._held and self._held[0][0] + len(self._held[0][1]) <= before:
+            self._held.popleft()
 
     def forget(self) -> None:
         """Compute everything anew when it is asked for, from the first frame that is still held."""
-        self._known = min(self._rows, default=self._known)
-        self._rows.clear()
+        self._known = self._held[0][0] if self._held else self._known
+        self._held.clear()
 
     def __len__(self) -> int:
         """Frames held at this moment."""
-        return len(self._rows)
+        return sum(len(rows) for _, rows in self._held)

@@ -35,6 +35,8 @@ class WeightAverage:
     @torch.no_grad()
     def update(self, rate: Tensor) -> None:
         """Move every averaged parameter by ``rate`` (a scalar tensor) of its distance to the live one."""
+        if not self._pairs:
+            return
         averaged, live = [a for a, _ in self._pairs], [b for _, b in self._pairs]
         steps = torch._foreach_sub(live, averaged)
         torch._foreach_mul_(steps, rate)
