@@ -10,6 +10,8 @@ import numpy as np
 from vivant.rig.anatomy import OVAL, smoothstep
 
 _NOSE = 1
+_GRAIN = 6.0  # of 255
+_COARSE = 64  # cells of the grid on which colours behind the person are found
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,61 @@ def person_of_face(matte: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def fill_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """(S, S, 3) float32: the picture without the person. Near the person it is a blur, which turns into the real
-    background further away: a sharp seam would show a ghost of the outline as soon as the head moves."""
+    """(S, S, 3) float32: the picture without the person.
+
+    Behind the person colours go over smoothly from edge to edge (Laplace's equation), and the texture of the background
+    is continued by its mirror image; a plain patch would show as a ghost of the outline as soon as the head moves.
+    """
     side = len(image)
-    width = max(3, side // 26) | 1
-    known = (cv2.dilate(alpha, np.ones((width, width))) < 0.06).astype(np.float32)
+    width = max(3, side // 24) | 1
+    known = (cv2.dilate(alpha, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))) < 0.06).astype(np.float32)
     if known.mean() < 0.02:
         return push_pull(image, np.clip(1 - alpha, 0.001, 1))
-    sigma = side / 22
+    sigma = side / 24
     weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-    near = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)
-    far = cv2.GaussianBlur(push_pull(image, known), (0, 0), sigma * 0.7)
-    trust = smoothstep(0.02, 0.25, weight)
-    soft = near * trust + far * (1 - trust)
+    smooth = cv2.GaussianBlur(image * known[..., None], (0, 0), sigma) / np.maximum(weight, 1e-4)
+    base = _harmonic(smooth, known)
+    grain = _GRAIN * np.tanh((image - smooth) / _GRAIN)  # texture, but no contours: mirrored they would be spikes
+    texture = _mirrored(grain * known[..., None], known)
+    filled = np.clip(base + texture, 0, 255)
     distance = cv2.distanceTransform((known > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    real = smoothstep(0.0, side / 7, distance)[..., None]
-    result: np.ndarray = (image * real + soft * (1 - real)).astype(np.float32)
+    real = smoothstep(0.0, side / 20, distance)[..., None]
+    result: np.ndarray = (image * real + filled * (1 - real)).astype(np.float32)
     return result
+
+
+def _harmonic(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``image`` (H, W, 3) where ``known`` (H, W) is 1, elsewhere the smoothest surface between, from a coarse grid."""
+    size = (_COARSE, _COARSE)
+    share = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    colour = (
+        cv2.resize(image * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-4)[..., None]
+    )
+    fixed = (share > 0.5)[..., None]
+    surface = push_pull(np.where(fixed, colour, 0), fixed[..., 0].astype(np.float32))
+    for _ in range(300):
+        surface = np.where(fixed, colour, cv2.blur(surface, (3, 3), borderType=cv2.BORDER_REPLICATE))
+    fine = cv2.resize(surface, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
+    trust = cv2.GaussianBlur(known, (0, 0), image.shape[0] / _COARSE)[..., None] * known[..., None]
+    result: np.ndarray = image * trust + fine * (1 - trust)
+    return result
+
+
+def _mirrored(texture: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """``texture`` (H, W, 3) continued over the edge of ``known`` (H, W) by its mirror image, which fades away."""
+    unknown = (known < 0.5).astype(np.uint8)
+    distance, label = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    rows, columns = np.nonzero(unknown == 0)
+    edge = np.zeros((label.max() + 1, 2), np.float32)
+    edge[label[rows, columns]] = np.stack([columns, rows], 1)
+    height, width = known.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    nearest = cv2.GaussianBlur(edge[label], (0, 0), len(known) / 80)  # less jitter where two edges are equally near
+    across, down = 2 * nearest[..., 0] - x, 2 * nearest[..., 1] - y
+    found = cv2.remap(texture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    there = cv2.remap(known, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    fade = (there * smoothstep(len(known) / 6, 0, distance))[..., None]
+    return np.where(unknown[..., None] > 0, found * fade, texture)
 
 
 def push_pull(image: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from vivant.core.speech import Speech
 from vivant.rig.motion import EXPRESSION_NAMES
+from vivant.rig.visemes import resting_mouth
 from vivant.weights.assets import asset
 
 TABLE = "photo_rig/speech_mouth.safetensors"
@@ -39,18 +40,7 @@ def spoken_expression(speech: Speech, still: np.ndarray, strength: float = 1.0) 
             seen = (spectra_around(speech, first, end) - np.tile(mean, STEPS + 2 * AROUND)) / table["spread"]
             motion[first:end, rows] = seen @ table["weights"] + table["offset"]
     talking = _talking(speech.voiced)[:, None]
-    return (motion * strength + resting(still)) * talking
-
-
-def resting(still: np.ndarray) -> np.ndarray:
-    """(E,) what closes the mouth of a still."""
-    away = np.zeros(len(EXPRESSION_NAMES), np.float32)
-    for row, name in enumerate(EXPRESSION_NAMES):
-        if name == "jawOpen" or name.startswith(("mouthClose", "mouthFunnel", "mouthLowerDown", "mouthUpperUp")):
-            away[row] = -still[row]
-        elif name.startswith("mouthSmile"):
-            away[row] = -0.5 * still[row]
-    return away
+    return (motion * strength + resting_mouth(still)) * talking
 
 
 def spectra_around(speech: Speech, first: int, end: int) -> np.ndarray:
