@@ -213,6 +213,29 @@ def training_clips(faces):
     return FaceClips(frames, [row], [labels])
 
 
+def talking_frames(config, faces):
+    """The speaker's three frames as one clip of a pack, with features made up."""
+    from vivant.data.pack import Pack, PackRow
+    from vivant.data.talking import TalkingFrames
+
+    view, side = config.source_crop, config.output_size
+    crops = [crop_face(*each, view.scale, view.shift_y, side, view.rotate, view.points) for each in faces[1:]]
+    count, encoder = len(crops), config.speech_encoders[0]
+    features = np.random.default_rng(0).normal(size=(count, *SPEECH_FEATURES[encoder])).astype(np.float32)
+    mouth = np.tile(np.float32([0.3, 0.6, 0.7, 0.8]) * side, (count, 1))
+    pack = Pack(
+        np.stack([crop.image for crop in crops]), (PackRow("clip", "person", "train", "grid", count),),
+        {encoder: features, "mouth": mouth},
+    )  # fmt: skip
+    return TalkingFrames(pack, "cpu", encoder)
+
+
+def training_samples(spec, config, faces):
+    """What the method learns from, of the speaker's three frames."""
+    kind = getattr(spec.part("train"), "SAMPLES", "")
+    return talking_frames(config, faces) if kind.endswith(":TalkingFrames") else training_clips(faces)
+
+
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_loss_falls_in_twenty_steps(name, faces):
     spec = METHODS[name]
@@ -220,7 +243,7 @@ def test_loss_falls_in_twenty_steps(name, faces):
     stage = next(iter(train.STAGES.values()))
     modules, config = loaded(spec)
     objective = train.Objective(modules, config, stage, torch.device("cpu"))
-    clips = training_clips(faces)
+    clips = training_samples(spec, config, faces)
     raw = clips.gather(clips.draw(0, 0, 2, {}))
     batch = objective.augment(raw, torch.Generator().manual_seed(0))
     choose_learning(modules, stage.trains)
@@ -244,7 +267,7 @@ def test_loss_falls_in_twenty_steps(name, faces):
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_a_resumed_run_equals_one_that_was_not_stopped(name, faces, tmp_path):
     spec = METHODS[name]
-    train, clips = spec.part("train"), training_clips(faces)
+    train, clips = spec.part("train"), training_samples(spec, spec.part("config").PRESETS["tiny"], faces)
     stage = next(iter(train.STAGES.values()))
     short = {"steps": 2, "batch": 2, "mix": dict.fromkeys(stage.mix, 0), "sample_every": 0, "checkpoint_every": 1}
 

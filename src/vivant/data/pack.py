@@ -1,12 +1,14 @@
-"""Packs: many frames in one file, JPEG-coded, with arrays beside them; small enough to carry to a rented machine.
+"""Packs: many frames in one file, coded, with arrays beside them; small enough to carry to a rented machine.
 
-One safetensors file. ``jpeg`` (bytes) uint8 and ``offsets`` (N + 1,) int64: the N coded frames; any further arrays a
-data set needs, by name, with N rows (a frame each), or as many rows as there are clips; the header's ``rows`` are the
-clips as JSON: id, split, group, frames, and credit. No code can hide in it.
+One safetensors file. ``coded`` (bytes) uint8 and ``offsets`` int64: N JPEGs (N + 1 offsets), or one movie for each clip
+(clips + 1 offsets); any further arrays a data set needs, by name, with N rows (a frame each), or as many rows as there
+are clips, or, where the name begins with ``table.``, of any length; the header's ``rows`` are the clips as JSON: id,
+split, group, frames, and credit. No code can hide in it.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +26,9 @@ from safetensors.numpy import save_file
 from vivant.core.errors import ConfigError, MediaError
 
 PACK = "pack.safetensors"
-_FRAMES = ("jpeg", "offsets")
+_FRAMES = ("coded", "offsets")
+TABLE = "table."
+"""Beginning of the names of arrays that belong to the pack as a whole."""
 
 
 @dataclass(frozen=True)
@@ -73,19 +77,25 @@ def write_pack(
 ) -> Path:
     """Write a pack in one go (a reader never sees half of it).
 
+    Args:
+        path: of the file.
+        coded: a JPEG for each frame (:func:`encode_frames`), or a movie file for each clip.
+        rows: the clips.
+        arrays: further arrays by name.
+
     Raises:
         ConfigError: the rows do not count the frames, or an array has another number of rows.
     """
     target = Path(path)
     total = sum(row.frames for row in rows)
-    if total != len(coded):
-        raise ConfigError(f"The rows count {total} frames, but {len(coded)} are given.")
+    if len(coded) not in (total, len(rows)):
+        raise ConfigError(f"The rows count {total} frames in {len(rows)} clips, but {len(coded)} are given.")
     extra: dict[str, np.ndarray] = dict(arrays or {})
-    wrong = [name for name, value in extra.items() if len(value) not in (total, len(rows))]
+    wrong = [n for n, value in extra.items() if len(value) not in (total, len(rows)) and not n.startswith(TABLE)]
     if wrong:
         raise ConfigError(f"The array '{wrong[0]}' has neither a row a frame nor a row a clip.")
     offsets = np.concatenate([[0], np.cumsum([len(c) for c in coded])]).astype(np.int64)
-    tensors: dict[str, np.ndarray] = {"jpeg": np.frombuffer(b"".join(coded), np.uint8), "offsets": offsets, **extra}
+    tensors: dict[str, np.ndarray] = {"coded": np.frombuffer(b"".join(coded), np.uint8), "offsets": offsets, **extra}
     draft = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, draft, {"rows": json.dumps([asdict(row) for row in rows])})
@@ -120,9 +130,12 @@ def read_pack(
         raise ConfigError(f"{file} has no clips of the split '{split}' in the groups {groups or 'all'}.")
     counts = np.array([row.frames for row in rows])
     kept = np.flatnonzero(np.isin(np.repeat(np.arange(len(rows)), counts), chosen))
-    frames = _decode(tensors["jpeg"], tensors["offsets"], kept, file, workers)
+    if len(tensors["offsets"]) == counts.sum() + 1:
+        frames = _pictures(tensors["coded"], tensors["offsets"], kept, file, workers)
+    else:
+        frames = _movies(tensors["coded"], tensors["offsets"], [(i, rows[i].frames) for i in chosen], file, workers)
     arrays = {
-        name: value[kept] if len(value) == counts.sum() else value[chosen]
+        name: value if name.startswith(TABLE) else value[kept if len(value) == counts.sum() else chosen]
         for name, value in tensors.items()
         if name not in _FRAMES
     }
@@ -139,32 +152,60 @@ def _read(file: Path) -> tuple[list[PackRow], dict[str, np.ndarray]]:
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise MediaError(f"{file} is not a pack of frames or is damaged ({error}): pack the data again.") from error
     total = sum(row.frames for row in rows)
-    if not all(name in tensors for name in _FRAMES) or len(tensors["offsets"]) != total + 1:
+    if not all(name in tensors for name in _FRAMES) or len(tensors["offsets"]) not in (total + 1, len(rows) + 1):
         raise MediaError(f"{file} is not a pack of frames or is damaged: pack the data again.")
     return rows, tensors
 
 
-def _decode(
-    jpeg: np.ndarray, offsets: np.ndarray, kept: np.ndarray, file: Path, workers: int | None
+def _pictures(
+    coded: np.ndarray, offsets: np.ndarray, kept: np.ndarray, file: Path, workers: int | None
 ) -> np.ndarray:  # fmt: skip
     def one(number: int) -> np.ndarray:
-        image = cv2.imdecode(jpeg[offsets[number] : offsets[number + 1]], cv2.IMREAD_COLOR)
+        image = cv2.imdecode(coded[offsets[number] : offsets[number + 1]], cv2.IMREAD_COLOR)
         if image is None:
             raise MediaError(f"Frame {number} of {file} cannot be decoded: pack the data again.")
         return image[..., ::-1]
 
-    first = one(int(kept[0]))
-    frames = np.empty((len(kept), *first.shape), np.uint8)
-
     def fill(place: int) -> None:
-        image = one(int(kept[place]))
-        if image.shape != first.shape:
-            raise MediaError(f"{file} mixes frames of several sizes: pack the data again with one size.")
-        frames[place] = image
+        frames[place] = _fitting(one(int(kept[place])), frames, file)
 
+    frames = np.empty((len(kept), *one(int(kept[0])).shape), np.uint8)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         list(pool.map(fill, range(len(kept)), chunksize=64))
     return frames
+
+
+def _movies(
+    coded: np.ndarray, offsets: np.ndarray, clips: Sequence[tuple[int, int]], file: Path, workers: int | None
+) -> np.ndarray:  # fmt: skip
+    def one(number: int, count: int) -> list[np.ndarray]:
+        import av
+
+        try:
+            with av.open(io.BytesIO(coded[offsets[number] : offsets[number + 1]].tobytes()), "r") as container:
+                container.streams.video[0].thread_count = 1
+                found = [f.to_ndarray(format="rgb24") for _, f in zip(range(count), container.decode(video=0))]
+        except (av.error.FFmpegError, IndexError) as error:
+            raise MediaError(f"Clip {number} of {file} cannot be decoded: pack the data again.") from error
+        if len(found) < count:
+            raise MediaError(f"Clip {number} of {file} has {len(found)} of {count} frames: pack the data again.")
+        return found
+
+    def fill(place: int) -> None:
+        for offset, image in enumerate(one(*clips[place])):
+            frames[starts[place] + offset] = _fitting(image, frames, file)
+
+    starts = np.concatenate([[0], np.cumsum([count for _, count in clips])])
+    frames = np.empty((starts[-1], *one(clips[0][0], 1)[0].shape), np.uint8)
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        list(pool.map(fill, range(len(clips))))
+    return frames
+
+
+def _fitting(image: np.ndarray, frames: np.ndarray, file: Path) -> np.ndarray:
+    if image.shape != frames.shape[1:]:
+        raise MediaError(f"{file} mixes frames of several sizes: pack the data again with one size.")
+    return image
 
 
 def to_device(values: np.ndarray, device: torch.device, block: int = 4096) -> torch.Tensor:

@@ -85,8 +85,8 @@ def variational_bound(
         clip: bound of the x_0 that the noise implies.
     """
     mean, log_variance, log_beta = posterior(schedule, clean, noisy, t)
-    signal, spread = schedule.rates(t, clean)
-    x0 = (noisy.float() - spread * noise_guess.detach().float()) / signal
+    inverse = 1 / schedule.alpha_bar.index_select(0, t).view(-1, *[1] * (clean.ndim - 1))
+    x0 = inverse.sqrt().float() * noisy.float() - (inverse - 1).sqrt().float() * noise_guess.detach().float()
     x0 = x0.clamp(-clip, clip) if clip is not None else x0
     ours = posterior(schedule, x0, noisy, t)[0]
     log_ours = fraction.float() * log_beta + (1 - fraction.float()) * log_variance

@@ -91,7 +91,12 @@ def load_bundled(modules: Mapping[str, nn.Module], config: Any, preset: str, fil
     Raises:
         WeightsError: as :func:`load_single`, or the file is not there.
     """
-    info, row = load_single(modules, config, asset(file)), assets_info()[file]
+    row = assets_info().get(file)
+    if row is None:
+        raise WeightsError(
+            f"The preset '{preset}' has no bundled weights yet: train them by its recipe and give the file they are in."
+        )
+    info = load_single(modules, config, asset(file))
     return replace(info, name=preset, licence=row.licence, source=row.source)
 
 
