@@ -23,8 +23,9 @@ class Row:
 
     ``group``: where it comes from, the name a mix uses (for example rig, replay, grid, still);
     ``frames``: how many; ``size``: side of the square frames in pixels; ``labels``: an ``.npz`` (see
-    :mod:`vivant.data.labels`). ``take``: rows with the same word show the same motion at the same frames, on several
-    people. ``truth``: an ``.npz`` with all that is known of a synthesised clip (:mod:`vivant.data.synthesis.truth`).
+    :mod:`vivant.data.labels`), empty where a clip is only measured on. ``take``: rows with the same word show the same
+    motion at the same frames, on several people. ``truth``: an ``.npz`` with all that is known of a synthesised clip
+    (:mod:`vivant.data.synthesis.truth`).
     ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said.
     """
 
@@ -36,7 +37,7 @@ class Row:
     frames: int
     fps: float
     size: int
-    labels: str
+    labels: str = ""
     source: str = ""
     licence: str = ""
     credit: str = ""

@@ -27,11 +27,11 @@ _LOSSES = {"pixel": 1.0, "perceptual": 0.35, "divergence": 2e-4}
 
 STAGES: dict[str, Stage] = {
     "base": Stage(
-        name="base", trains=("codec",), steps=12_000, batch=64, learning_rate=8e-4, weight_decay=1e-4, warmup=200,
-        ema_decay=0.999, clip_norm=1.0, loss_weights=_LOSSES, sample_every=1000, checkpoint_every=2000,
+        name="base", trains=("codec",), steps=30_000, batch=64, learning_rate=6e-4, weight_decay=1e-4, warmup=200,
+        ema_decay=0.999, clip_norm=1.0, loss_weights=_LOSSES, sample_every=3000, checkpoint_every=3000,
     ),
     "sharpen": Stage(
-        name="sharpen", trains=("codec.decoder",), steps=4_000, batch=32, learning_rate=2e-4, warmup=100,
+        name="sharpen", trains=("codec.decoder",), steps=6_000, batch=64, learning_rate=2e-4, warmup=100,
         ema_decay=0.999, clip_norm=1.0, critics_from=0.0, critic_learning_rate=2e-4, sample_every=1000,
         checkpoint_every=2000, loss_weights={**_LOSSES, "adversarial": 0.01, "matching": 0.2},
     ),

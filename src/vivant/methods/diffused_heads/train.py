@@ -34,7 +34,7 @@ _LITE_LOSSES = {"simple": 1.0, "lip": 1.0, "drift": 1.0}
 
 STAGES: dict[str, Stage] = {
     "lite": Stage(
-        name="lite", trains=("unet", "audio_encoder"), steps=24_000, batch=128, learning_rate=5e-4, warmup=300,
+        name="lite", trains=("unet", "audio_encoder"), steps=24_000, batch=128, learning_rate=4e-4, warmup=300,
         betas=(0.9, 0.99), weight_decay=1e-3, clip_norm=1.0, ema_decay=0.9995, loss_weights=_LITE_LOSSES,
         sample_every=4000, checkpoint_every=4000,
     ),
