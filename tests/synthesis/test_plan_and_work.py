@@ -9,9 +9,10 @@ import pytest
 
 from vivant.core.errors import ConfigError, FaceError, MediaError
 from vivant.data.synthesis.people import Person, find_stills, read_index, split_of
-from vivant.data.synthesis.plan import make_plan, squashed, within_reach
+from vivant.data.synthesis.plan import make_plan
 from vivant.data.synthesis.survey import read_people, reason_kind, report, write_rejected
 from vivant.data.synthesis.work import run_jobs
+from vivant.rig.limits import common_reach, within_reach
 from vivant.rig.motion import RigMotion
 
 SHARES = {"test": 0.1, "val": 0.1}
@@ -72,13 +73,11 @@ def test_motion_is_bent_so_that_all_of_the_cast_can_follow():
     pose = np.zeros((50, 6), np.float32)
     pose[:, 0], pose[:, 1] = np.linspace(-28, 28, 50), np.linspace(-15, 15, 50)
     motion = RigMotion(25, pose, np.zeros((50, 55)), np.zeros((50, 2)))
-    cast = (Person("a", "a", measures={"yaw": 15.0}), Person("b", "b", measures={"yaw": -5.0, "hair_cut": 0.5}))
-    bent = within_reach(motion, cast)
-    assert (bent.pose[:, 0] + 15).max() <= 30 and bent.pose[:, 0].min() >= -25 and np.abs(bent.pose[:, 1]).max() <= 9
-    assert np.all(np.diff(bent.pose[:, 0]) > 0)
-    alone = within_reach(motion, (Person("c", "c"),)).pose
-    assert np.allclose(alone[10:40], pose[10:40], atol=1e-5)
-    assert np.allclose(squashed(np.array([-2.0, 0, 3]), -10, 12), [-2, 0, 3])
+    left, cut = {"yaw_lowest": -28.0, "yaw_highest": 15.0}, {"yaw_lowest": -20.0, "pitch_highest": 9.0}
+    cast = (Person("a", "a", measures=left), Person("b", "b", measures=cut))
+    bent = within_reach(motion, common_reach([person.reach for person in cast])).pose
+    assert bent[:, 0].max() <= 15 and bent[:, 0].min() >= -20 and bent[:, 1].max() <= 9 and bent[0, 1] < -12
+    assert np.all(np.diff(bent[:, 0]) > 0) and np.allclose(bent[20:30], pose[20:30], atol=1e-5)
 
 
 def work_on(job: int, where: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,14 @@ def long_hair(rig: PhotoRig) -> bool:
     return bool(max(left, right) > spare)
 
 
-def within_reach(motion: RigMotion, rig: PhotoRig) -> RigMotion:
-    """``motion`` bent softly back where it would pass the reach of ``rig``."""
-    reach, pose = reach_of(rig), motion.pose.astype(np.float64)
+def common_reach(reaches: Sequence[Reach]) -> Reach:
+    """How far all of them can turn."""
+    return Reach(np.max([r.lowest for r in reaches], axis=0), np.min([r.highest for r in reaches], axis=0))
+
+
+def within_reach(motion: RigMotion, rig: PhotoRig | Reach) -> RigMotion:
+    """``motion`` bent softly back where it would pass the reach of ``rig``, or a reach that is known already."""
+    reach, pose = rig if isinstance(rig, Reach) else reach_of(rig), motion.pose.astype(np.float64)
     for axis in range(3):
         limit = np.where(pose[:, axis] < 0, -reach.lowest[axis], reach.highest[axis])
         pose[:, axis] = _softly(pose[:, axis], limit)

@@ -17,10 +17,11 @@ from vivant.data.manifest import Row
 from vivant.data.synthesis.backgrounds import draw_background
 from vivant.data.synthesis.curves import smooth_step
 from vivant.data.synthesis.people import Person
-from vivant.data.synthesis.plan import Job, job_seed, within_reach
+from vivant.data.synthesis.plan import Job, job_seed
 from vivant.data.synthesis.random_motion import START
 from vivant.data.synthesis.takes import Take
 from vivant.data.synthesis.truth import Collected, write_arrays
+from vivant.rig.limits import common_reach, within_reach
 from vivant.rig.motion import RigMotion, expression_rows
 from vivant.rig.visemes import resting_mouth
 
@@ -54,7 +55,7 @@ def row_path(out: Path, clip: str) -> Path:
 def motion_for(take: Take, rig: PhotoRig, cast: tuple[Person, ...]) -> RigMotion:
     """The take's motion for this rig: within everybody's reach; from closed lips where somebody talks; and no more of
     a smile or an open mouth than a face can do, what the still shows included."""
-    motion = within_reach(take.motion, cast)
+    motion = within_reach(take.motion, common_reach([person.reach for person in cast]))
     own = np.asarray(rig.fit.expression, np.float32)
     expression = motion.expression.copy()
     if take.talking:

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from vivant.perception.matte import MatteFinder
     from vivant.rig.build import PhotoRig
     from vivant.rig.check import CheckReport
+    from vivant.rig.limits import Reach
 
 INDEX = "index.jsonl"
 FOLDER = "people"
+AXES = ("yaw", "pitch", "roll")
 LARGEST = 1024
 """Stills are made smaller until their longer side has this many pixels: a rig samples the still itself, and clips are
 smaller."""
@@ -42,7 +44,8 @@ class Still:
 @dataclass(frozen=True)
 class Person:
     """One looked-at still. ``file``: its path below the stills' folder. ``reasons``: why it is not used, empty if it
-    is. ``measures``: see ``vivant.rig.check.StillReport``. ``poses``: re-detection by test pose, in cm."""
+    is. ``measures``: see ``vivant.rig.check.StillReport``, and how far the head can turn. ``poses``: re-detection by
+    test pose, in cm."""
 
     id: str
     file: str
@@ -57,6 +60,15 @@ class Person:
     def lips_shut(self) -> bool:
         """Whether the still's lips are shut (a gap of less than 0.12 cm)."""
         return self.measures.get("gap", 0.0) < 0.12
+
+    @property
+    def reach(self) -> Reach:
+        """How far the head can turn."""
+        from vivant.rig.limits import Reach
+
+        low, high = ([self.measures.get(f"{axis}_{end}", far) for axis in AXES]
+                     for end, far in (("lowest", -30.0), ("highest", 30.0)))  # fmt: skip
+        return Reach(np.array(low), np.array(high))
 
 
 def find_stills(folder: Path, licence: str = "", credit: str = "") -> list[Still]:
@@ -128,10 +140,12 @@ class Survey:
             image = read_still(still.path)
             landmarks, matte = self._see(image)
             keep_seen(self.folder / f"{still.id}.npz", landmarks, matte)
-            report = self._check(image, landmarks, matte)
+            report, reach = self._check(image, landmarks, matte)
         except (VivantError, ArithmeticError, ValueError, IndexError, cv2.error, RuntimeError) as error:
             return Person(**{**vars(person), "reasons": (_sentence(error),)})
         measures = {k: round(float(v), 4) for k, v in vars(report.still).items() if k != "reasons"}
+        for end, angles in (("lowest", reach.lowest), ("highest", reach.highest)):
+            measures |= {f"{axis}_{end}": round(float(v), 2) for axis, v in zip(AXES, angles)}
         poses = {name: {k: round(float(v), 4) for k, v in asdict(p).items()} for name, p in report.poses.items()}
         return Person(**{**vars(person), "reasons": tuple(report.reasons), "measures": measures, "poses": poses})
 
@@ -148,15 +162,16 @@ class Survey:
             raise FaceError("more than one face is seen")
         return faces[0].landmarks, self._finders[1].find(image)
 
-    def _check(self, image: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> CheckReport:
+    def _check(self, image: np.ndarray, landmarks: np.ndarray, matte: np.ndarray) -> tuple[CheckReport, Reach]:
         from vivant.rig.build import PhotoRig
         from vivant.rig.check import CheckReport, check_rig, inspect_still
+        from vivant.rig.limits import reach_of
 
         rig = PhotoRig.build(image, landmarks, matte)
-        still = inspect_still(rig)
+        still, reach = inspect_still(rig), reach_of(rig)
         if not self.redetect or still.reasons:
-            return CheckReport(still, reasons=still.reasons)
-        return check_rig(rig, self._largest_face, device=self.device)
+            return CheckReport(still, reasons=still.reasons), reach
+        return check_rig(rig, self._largest_face, device=self.device), reach
 
     def _largest_face(self, image: np.ndarray) -> np.ndarray | None:
         assert self._finders is not None

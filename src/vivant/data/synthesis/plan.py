@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from vivant.core.errors import ConfigError
 from vivant.data.synthesis.people import Person
 from vivant.data.synthesis.takes import generator
-from vivant.rig.motion import RigMotion
 
-YAW, PITCH = 30.0, 20.0
-"""Degrees that a head may be turned or nodded away from straight ahead, the still's own pose included."""
-HAIR_CUT = 0.25
-"""Part of the still's top rows that is hair from which on it counts as cut off: nodding would show the edge."""
-PITCH_OF_CUT_HAIR = 9.0
 _GOLDEN = 0.6180339887498949
 
 
@@ -92,27 +86,6 @@ class _Deck:
             self._left.remove(card)
             hand.append(card)
         return hand
-
-
-def within_reach(motion: RigMotion, cast: Sequence[Person]) -> RigMotion:
-    """The motion made smaller where it would turn one of the cast too far, so that all of them still move alike."""
-    pose = motion.pose.copy()
-    for column, name, limit in ((0, "yaw", YAW), (1, "pitch", PITCH)):
-        own = [person.measures.get(name, 0.0) for person in cast]
-        low, high = max(-limit - min(own), -limit), min(limit - max(own), limit)
-        if column == 1 and any(person.measures.get("hair_cut", 0.0) > HAIR_CUT for person in cast):
-            low, high = max(low, -PITCH_OF_CUT_HAIR), min(high, PITCH_OF_CUT_HAIR)
-        pose[:, column] = squashed(pose[:, column], min(low, -3.0), max(high, 3.0))
-    return replace(motion, pose=pose)
-
-
-def squashed(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Values bent smoothly into low..high (low < 0 < high); those under two thirds of the limits stay as they are."""
-    limit = np.where(values < 0, low, high)
-    knee = 2 / 3
-    part = values / limit
-    over = np.maximum(part - knee, 0) / (1 - knee)
-    return np.asarray(limit * np.where(part > knee, knee + (1 - knee) * np.tanh(over), part))
 
 
 def job_seed(job: Job, seed: int) -> int:
