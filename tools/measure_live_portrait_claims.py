@@ -97,19 +97,8 @@ def draw(sweeps: dict[str, list[np.ndarray]], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def main() -> None:
-    """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("stills", type=Path)
-    parser.add_argument("drivers", type=Path)
-    parser.add_argument("docs", type=Path)
-    parser.add_argument("--limit", type=int, default=24, help="stills (default: 24)")
-    args = parser.parse_args()
-    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path)][: args.limit]
-    drivers = [path for path in sorted(args.drivers.glob("*.mp4")) if held_out(path)][:6]
-    pipe, finder = load(dtype="fp32", device="cpu"), FaceFinder(threads=1)
-    place = machine()
-    hardware = f"{place['cores']} cores of an {place['cpu']}, torch {place['torch']}"
+def measure_openings(pipe: Pipeline, finder: FaceFinder, stills: Sequence[Path], docs: Path, hardware: str) -> None:
+    """Eyes and lips by their sliders; writes two results and the plot."""
     sweeps: dict[str, list[np.ndarray]] = {part: [] for part in ASKED}
     for part, found in sweeps.items():
         for still in tqdm(stills, desc=part, file=sys.stderr):
@@ -118,8 +107,14 @@ def main() -> None:
         setting = f"preset lite, bundled weights, {len(found)} held-out stills"
         plot = "images/live_portrait_openings.png"
         result = Result(f"live-portrait-{part}", setting, openings(part, found), COMMAND, hardware, plot)
-        write_result(args.docs / "results" / f"live_portrait_{part}.json", result)
-    draw(sweeps, args.docs / "images" / "live_portrait_openings.png")
+        write_result(docs / "results" / f"live_portrait_{part}.json", result)
+    draw(sweeps, docs / "images" / "live_portrait_openings.png")
+
+
+def measure_stitching(
+    pipe: Pipeline, finder: FaceFinder, stills: Sequence[Path], drivers: Sequence[Path], docs: Path, hardware: str
+) -> None:
+    """Shoulders with and without stitching; writes one result."""
     moved: dict[bool, list[float]] = {True: [], False: []}
     pairs = [(still, drivers[i % len(drivers)]) for i, still in enumerate(stills)]
     for still, driver in tqdm(pairs, desc="stitching", file=sys.stderr):
@@ -131,7 +126,28 @@ def main() -> None:
     numbers["with over without"] = number([a / b for a, b in zip(moved[True], moved[False])])
     setting = f"preset lite, bundled weights, {len(stills)} held-out stills by {len(drivers)} clips of turning heads"
     result = Result("live-portrait-stitching", setting, numbers, COMMAND, hardware)
-    write_result(args.docs / "results" / "live_portrait_stitching.json", result)
+    write_result(docs / "results" / "live_portrait_stitching.json", result)
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("stills", type=Path)
+    parser.add_argument("drivers", type=Path)
+    parser.add_argument("docs", type=Path)
+    parser.add_argument("--limit", type=int, default=24, help="stills for eyes and lips (default: 24)")
+    parser.add_argument("--pairs", type=int, default=12, help="stills for stitching, each by one driver (default: 12)")
+    parser.add_argument("--only", choices=("openings", "stitching"), help="measure only one of both")
+    args = parser.parse_args()
+    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path)]
+    drivers = [path for path in sorted(args.drivers.glob("*.mp4")) if held_out(path)][:6]
+    pipe, finder = load(dtype="fp32", device="cpu"), FaceFinder(threads=1)
+    place = machine()
+    hardware = f"{place['cores']} cores of an {place['cpu']}, torch {place['torch']}"
+    if args.only != "stitching":
+        measure_openings(pipe, finder, stills[: args.limit], args.docs, hardware)
+    if args.only != "openings":
+        measure_stitching(pipe, finder, stills[: args.pairs], drivers, args.docs, hardware)
 
 
 if __name__ == "__main__":

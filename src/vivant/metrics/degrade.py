@@ -173,10 +173,11 @@ def _late_sound(clip: Clip) -> Audio | None:
 
 LEAST = {  # the smallest change of a mean that counts as a change
     "psnr": 1.0, "ssim": 0.01, "l1": 0.003, "feat-lite0": 0.05, "tfeat-lite0": 0.01, "landmark-error": 0.005,
-    "rotation-error": 0.4, "apd-mesh": 0.25, "aed-blendshapes": 0.008, "eye-mae-iris": 1.0, "kpsdis": 0.75,
+    "rotation-error": 0.4, "rotation-change-error": 0.4,
+    "apd-mesh": 0.25, "aed-blendshapes": 0.008, "eye-mae-iris": 1.0, "kpsdis": 0.75,
     "mouth-correlation": 0.06, "mouth-gain": 0.1, "lids-correlation": 0.1, "faceless": 2.0, "jitter": 0.03,
     "identity-distance-dlib": 0.05, "csim-dlib": 0.004, "dfacesim-dlib": 0.004, "flicker": 0.03, "colour-drift": 0.5,
-    "sharpness-drift": 3.0, "ofm": 0.02, "f-mse": 1.0, "flow-error": 0.02, "fid-lite0": 4.0, "fvd-lite0": 8.0,
+    "sharpness-drift": 3.0, "ofm": 0.02, "f-mse": 1.0, "flow-error": 0.02, "fid-lite0": 4.0, "fvd-lite0": 3.0,
     "sync-c-lite": 0.5, "sync-d-lite": 0.5, "av-offset-lite": 1.5, "beat-alignment": 0.1,
 }  # fmt: skip
 """Metrics of the table, each with the smallest change that counts."""
@@ -195,6 +196,9 @@ class Effect:
     same: tuple[str, ...]
 
 
+# Not asked, with reasons. Identity swap: another face has another shape, so its absolute pose is off by a constant; its
+# changes are not. Frame drops: held frames lose the camera's noise while the jumps grow, so the frame-to-frame error
+# says little. Frozen: the picture that stays is the source itself, so identity looks perfect.
 EXPECTED = {
     "blur": Effect((*_PICTURE, "fid-lite0", "identity-distance-dlib"), ("colour-drift", "av-offset-lite", "faceless")),
     "noise": Effect((*_PICTURE, "f-mse", "fid-lite0"), ("colour-drift", "av-offset-lite", "faceless")),
@@ -203,14 +207,15 @@ EXPECTED = {
         (*_IDENTITY, *_SYNC, "fid-lite0", "jitter", "ofm", *_STEADY, "faceless"),
     ),
     "identity swap": Effect(
-        (*_IDENTITY, *_PICTURE), ("rotation-error", "apd-mesh", *_STEADY, "av-offset-lite", "faceless")
+        (*_IDENTITY, *_PICTURE),
+        ("rotation-change-error", "mouth-correlation", "lids-correlation", *_STEADY, "av-offset-lite", "faceless"),
     ),
     "sound shift": Effect(
         ("av-offset-lite",),
         (*_PICTURE, *_MOTION, *_IDENTITY, "fid-lite0", "fvd-lite0", "ofm", "f-mse", "jitter", *_STEADY, "faceless"),
     ),
     "frame drops": Effect(
-        ("jitter", "flow-error", "f-mse", "tfeat-lite0"),
+        ("jitter", "flow-error", "tfeat-lite0"),
         (*_IDENTITY, "fid-lite0", "colour-drift", "av-offset-lite", "faceless"),
     ),
     "flicker": Effect(
@@ -222,7 +227,7 @@ EXPECTED = {
     ),
     "frozen": Effect(
         ("landmark-error", "mouth-gain", "ofm", "f-mse", "flow-error", "sync-c-lite", "fvd-lite0"),
-        ("identity-distance-dlib", "dfacesim-dlib", "faceless"),
+        ("faceless",),
     ),
 }  # fmt: skip
 
