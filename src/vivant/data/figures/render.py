@@ -109,8 +109,7 @@ def posed(figure: Figure, plan: Plan) -> Iterator[Posed]:
             turn = matrix[:, :, :3]
             vertices = (turn @ rest[..., None])[..., 0] + matrix[:, :, 3]
             normals = (turn @ figure.normals[..., None])[..., 0]
-            normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
-            yield Posed(vertices, normals, joints[start + offset].astype(np.float32))
+            yield Posed(vertices, _unit(normals), joints[start + offset].astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -179,17 +178,15 @@ class Renderer:
         """(N, 3) linear light of pixels with position, normal, ... , openness, depth in ``values`` (N, 14)."""
         light = self.set.light
         position, normal = values[:, :3], values[:, 3:6]
-        normal = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9)
-        view = self.set.camera.place.astype(np.float32) - position
-        view /= np.linalg.norm(view, axis=1, keepdims=True)
-        normal = np.where((normal * view).sum(1, keepdims=True) < 0, -normal, normal)  # the inner side of open pieces
+        normal, view = _unit(normal), _unit(self.set.camera.place.astype(np.float32) - position)
+        inside = np.einsum("nk,nk->n", normal, view) < 0
+        normal[inside] *= -1  # the inner side of open pieces
         towards = light.towards.astype(np.float32)
         facing = normal @ towards
         reached = self._lamp.reached(self._lamp.coordinates(position + 0.012 * normal), shadow)
         diffuse = np.clip((facing + 0.15) / 1.15, 0, 1) * reached
-        half = view + towards
-        half /= np.linalg.norm(half, axis=1, keepdims=True)
-        shine = gloss * np.clip((normal * half).sum(1), 0, 1) ** 24 * reached
+        mirrored = np.einsum("nk,nk->n", normal, _unit(view + towards))
+        shine = gloss * np.clip(mirrored, 0, 1) ** 24 * reached
         up = (normal[:, 1:2] + 1) / 2
         around = (light.ground + up * (light.sky - light.ground)) * values[:, 12:13]
         return np.asarray(colour * (diffuse[:, None] * light.key + around) + shine[:, None] * light.key)
@@ -294,6 +291,11 @@ def openness(figure: Figure, frame: Posed, directions: int = 14, size: int = 192
         free += weight * (raised[:, 2] > map_[y, x] - 0.012)
         total += weight
     return np.asarray(0.35 + 0.65 * free / np.maximum(total, 1e-6))
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (N, 3) of length one."""
+    return np.asarray(vectors / (np.sqrt(np.einsum("nk,nk->n", vectors, vectors)) + 1e-9)[:, None])
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:

@@ -188,6 +188,8 @@ def _top(rng: Random, shape: Shape, kind: str, layered: bool) -> tuple[Piece, np
         np.clip((1.42 - y) / 0.45, 0, 1) * (1 - where.arm) + np.clip(where.reach / max(length, 0.1), 0, 1) * where.arm
     )
     amount = 0.006 + loose * (0.3 + 0.7 * fall) + 0.25 * loose * _folds(rng)
+    waist = np.clip((1.16 - y) / 0.08, 0, 1) * (1 - where.arm)  # there it must be clearly under or over what is below
+    amount = np.minimum(amount, 0.005 + 0.05 * (1 - waist)) if tucked else np.maximum(amount, 0.027 * waist)
     return (
         _shell(shape, inside, TOP, np.maximum(amount, 0.004), smooth=4 + int(800 * loose)),
         inside,
