@@ -13,7 +13,7 @@ from vivant.core.errors import ConfigError, MissingExtraError, WeightsError
 
 RATE = 16_000
 Recogniser = Callable[[np.ndarray], str]
-_PACKAGES = {"pocketsphinx": "pocketsphinx", "whisper": "transformers"}
+_PACKAGES = {"pocketsphinx": ("pocketsphinx", "asr"), "whisper": ("transformers", "speech")}  # and their extras
 
 
 def words_of(text: str) -> list[str]:
@@ -44,8 +44,9 @@ def lacking_recogniser(name: str) -> str | None:
     kind = name.partition(":")[0]
     if kind not in _PACKAGES:
         raise ConfigError(f"There is no recogniser '{name}': use pocketsphinx or whisper:FOLDER_OR_MODEL.")
-    if find_spec(_PACKAGES[kind]) is None:
-        return str(MissingExtraError(_PACKAGES[kind], "asr", "Word error rate"))
+    package, extra = _PACKAGES[kind]
+    if find_spec(package) is None:
+        return str(MissingExtraError(package, extra, "Word error rate"))
     return None
 
 
@@ -60,7 +61,7 @@ def open_recogniser(name: str) -> Recogniser:
     """
     kind, _, model = name.partition(":")
     if lacking_recogniser(name):
-        raise MissingExtraError(_PACKAGES[kind], "asr", "Word error rate")
+        raise MissingExtraError(*_PACKAGES[kind], "Word error rate")
     return _pocketsphinx() if kind == "pocketsphinx" else _whisper(model)
 
 
@@ -85,11 +86,13 @@ def _whisper(model: str) -> Recogniser:
     from transformers import pipeline
 
     try:
-        run: Any = pipeline("automatic-speech-recognition", model=model, chunk_length_s=30)
+        run: Any = pipeline("automatic-speech-recognition", model=model)
     except (OSError, ValueError) as error:
         raise WeightsError(f"The speech model '{model}' cannot be loaded: give a folder that holds it.") from error
 
     def hear(samples: np.ndarray) -> str:
-        return str(run({"raw": samples.astype(np.float32), "sampling_rate": RATE})["text"])
+        long = len(samples) > 30 * RATE  # Whisper reads longer sound piece by piece along its own time marks
+        heard = run({"raw": samples.astype(np.float32), "sampling_rate": RATE}, return_timestamps=long)
+        return str(heard["text"])
 
     return hear
