@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+_MIDDLE = 14  # of 27 numbers in order
+
 
 def median_filter(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Each (H, W, 3) uint8 frame as the median of 3 x 3 pixels in the frames before, now and behind.
@@ -23,15 +25,25 @@ def median_filter(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return
     before = behind
     while behind is not None:
-        yield median_of(np.stack([before, now, behind]))[1]
+        yield median_of(before, now, behind)
         before, now, behind = now, behind, next(waiting, None)
-    yield median_of(np.stack([before, now, before]))[1]
+    yield median_of(before, now, before)
 
 
-def median_of(volume: np.ndarray) -> np.ndarray:
-    """(F, H, W, C) of any kind, each number the median of its 27 neighbours in frames and pixels, mirrored at the
-    borders; same shape."""
-    from scipy.ndimage import median_filter as filtered
+def median_of(before: np.ndarray, now: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """The middle one of each place's 27 neighbours in three frames (H, W, C) of unsigned integers; same shape.
 
-    found: np.ndarray = filtered(volume, size=(3, 3, 3, 1), mode="mirror")
-    return found
+    The number is found bit by bit, from how many neighbours are not above it: passes over whole pictures, much faster
+    than sorting 27 numbers a place.
+    """
+    height, width = now.shape[:2]
+    padded = [np.pad(frame, ((1, 1), (1, 1), (0, 0)), mode="reflect") for frame in (before, now, behind)]
+    seen = [frame[y : y + height, x : x + width] for frame in padded for y in range(3) for x in range(3)]
+    value, count = np.zeros_like(now), np.empty(now.shape, np.uint8)
+    for bit in reversed(range(8 * now.dtype.itemsize)):
+        highest = value + now.dtype.type((1 << bit) - 1)
+        count[:] = 0
+        for frame in seen:
+            count += frame <= highest
+        value += np.where(count >= _MIDDLE, 0, 1 << bit).astype(now.dtype)
+    return value
