@@ -18,6 +18,7 @@ from vivant.weights.assets import asset
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.lora import merge_lora
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -92,6 +93,15 @@ def convert(folder: str | Path, out: str | Path, preset: str = "released") -> Pa
     """
     modules, config, info = load_modules(preset, folder)
     return save_modules(modules, out, describe(preset, config, licence=info.licence, source=HUB))
+
+
+def add_lora(modules: Modules, file: str | Path, strength: float = 1.0) -> int:
+    """Merge a LoRA of Stable Diffusion 1.5's U-Net, such as LCM-LoRA; how many layers changed.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit.
+    """
+    return merge_lora(modules["denoising_unet"], load_state(file), str(file), strength)
 
 
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
@@ -193,6 +203,17 @@ def _find(folder: Path | None, name: str, subfolder: str) -> Path:
 
 
 __all__ = [
-    "BUNDLED", "CLIP_HUB", "HUB", "LICENCE", "config_hash", "convert", "describe", "files_of", "fill_encoder",
-    "load_codec", "load_modules", "save_modules",
+    "BUNDLED",
+    "CLIP_HUB",
+    "HUB",
+    "LICENCE",
+    "add_lora",
+    "config_hash",
+    "convert",
+    "describe",
+    "files_of",
+    "fill_encoder",
+    "load_codec",
+    "load_modules",
+    "save_modules",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from vivant.methods.v_express.model import build_codec, build_modules
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.lora import merge_lora
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -82,6 +83,15 @@ def convert(folder: str | Path, out: str | Path) -> Path:
     """
     modules, config, info = load_modules("released", folder)
     return save_modules(modules, out, describe("released", config, licence=info.licence, source=HUB))
+
+
+def add_lora(modules: Modules, file: str | Path, strength: float = 1.0) -> int:
+    """Merge a LoRA of Stable Diffusion 1.5's U-Net, such as LCM-LoRA; how many layers changed.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit.
+    """
+    return merge_lora(modules["denoising_unet"], load_state(file), str(file), strength)
 
 
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
@@ -171,6 +181,16 @@ def from_animate_anyone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 __all__ = [
-    "BUNDLED", "FILES", "HUB", "LICENCE", "config_hash", "convert", "describe", "from_animate_anyone", "load_codec",
-    "load_modules", "save_modules",
+    "BUNDLED",
+    "FILES",
+    "HUB",
+    "LICENCE",
+    "add_lora",
+    "config_hash",
+    "convert",
+    "describe",
+    "from_animate_anyone",
+    "load_codec",
+    "load_modules",
+    "save_modules",
 ]  # fmt: skip
