@@ -48,7 +48,7 @@ def merge_lora(module: nn.Module, state: Mapping[str, Tensor], origin: str, stre
     if not changes:
         raise WeightsError(f"The file {origin} holds no LoRA: give one with lora_down and lora_up weights.")
     for weight, change in changes:
-        weight += (strength * change).to(weight)
+        weight.add_((strength * change).to(weight))
     return len(changes)
 
 
