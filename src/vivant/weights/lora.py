@@ -47,8 +47,8 @@ def merge_lora(module: nn.Module, state: Mapping[str, Tensor], origin: str, stre
         raise WeightsError(f"The LoRA {origin} changes {len(unknown)} layers that the net does not have ({names}).")
     if not changes:
         raise WeightsError(f"The file {origin} holds no LoRA: give one with lora_down and lora_up weights.")
-    for weight, change in changes:
-        weight.add_((strength * change).to(weight))
+    for added_to, change in changes:
+        added_to.add_((strength * change).to(added_to))
     return len(changes)
 
 
