@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 75)}
 """Group of the manifest's rows and usual number of frames, by motion."""
+_ON_ONE_GPU = 6  # processes: fitting and encoding stay on the CPU
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--takes-per-motion", type=int, default=1, metavar="N",
                         help="render every motion on N people, the same take (default: 1)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes (default: one a core; 1 on a GPU)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core; on a GPU at most 6)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
     parser.add_argument("--quality", type=int, default=18, help="x264's constant rate factor (default: 18)")
     parser.add_argument("--supersample", type=int, default=2, help="draw so many times finer and average (default: 2)")
@@ -162,7 +163,7 @@ class Synthesis:
     def _usual_workers(self) -> int:
         from vivant.data.synthesis.work import default_workers
 
-        return 1 if self._on_gpu() else default_workers()
+        return min(_ON_ONE_GPU, default_workers()) if self._on_gpu() else default_workers()
 
     def _on_gpu(self) -> bool:
         import torch
