@@ -107,6 +107,8 @@ def test_other_settings_need_another_folder(made, stills, capsys):
 
 def test_two_processes_make_the_same_clips(made, stills, tmp_path):
     out = tmp_path / "set"
+    shutil.copytree(made / "people", out / "people")  # looked at already, which two processes did not do
+    shutil.copy(made / "people.jsonl", out)
     usual = ["2" if before == "--workers" else word for before, word in zip([None, *USUAL], USUAL)]
     usual[1] = "2"
     assert main(["synthesize", str(stills), "-o", str(out), *usual]) == 0
