@@ -159,7 +159,10 @@ def test_check_draws_sheets_and_numbers(stills, tmp_path, capsys):
     numbers = json.loads(capsys.readouterr().out)
     assert numbers == json.loads((out / "check.json").read_text())
     assert numbers["stills"] == 4 and numbers["good"] == 2 and numbers["share_rejected"] == 0.5
-    assert (out / "check_good.png").is_file() and not (out / "manifest.jsonl").exists()
+    assert (
+        all((out / f"check_{name}.png").is_file() for name in ("good", "motion"))
+        and not (out / "manifest.jsonl").exists()
+    )
 
 
 @pytest.mark.parametrize(

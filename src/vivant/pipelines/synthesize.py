@@ -193,7 +193,7 @@ class Synthesis:
 
     def _checked(self, people: Sequence[Person], good: Sequence[Person]) -> str:
         """The report and the sheets of ``--check``."""
-        from vivant.data.synthesis.survey import report, sheet
+        from vivant.data.synthesis.survey import motion_sheet, report, sheet
         from vivant.media.image import write_image
 
         numbers = report(people)
@@ -202,6 +202,9 @@ class Synthesis:
         for name, part in (("good", good), ("rejected", drawable)):
             if part:
                 write_image(self.out / f"check_{name}.png", sheet(part, self.out, self.stills, 40, self.args.seed))
+        if good:
+            frames = motion_sheet(good, self.out, self.stills, 40, self.args.seed)
+            write_image(self.out / "check_motion.png", frames)
         return json.dumps(numbers, indent=1)
 
     def _ready(self, takes: Sequence[int]) -> MotionSource:

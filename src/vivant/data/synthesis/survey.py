@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vivant.core.errors import ConfigError
-from vivant.data.synthesis.people import FOLDER, Person, Still, Survey, build_rig, read_still
+from vivant.data.synthesis.people import Person, Still, Survey, build_rig, read_still
 from vivant.data.synthesis.work import run_jobs
 
 PEOPLE, REJECTED = "people.jsonl", "rejected.jsonl"
@@ -156,6 +156,22 @@ def sheet(people: Sequence[Person], out: Path, stills: Path, count: int, seed: i
     return np.concatenate(pairs)
 
 
-def seen_folder(out: Path) -> Path:
-    """Where landmarks and mattes of stills are kept."""
-    return out / FOLDER
+def motion_sheet(people: Sequence[Person], out: Path, stills: Path, count: int, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8: ``count`` random people, each in one random frame of a take that moves everything at once."""
+    from fractions import Fraction
+
+    from vivant.data.synthesis.random_motion import random_motion
+    from vivant.rig.limits import within_reach
+
+    rng = np.random.default_rng([seed, 1])
+    frames = []
+    for number in sorted(rng.permutation(len(people))[:count]):
+        motion = random_motion(rng, "free", 32, Fraction(25))
+        moment = int(rng.integers(8, 32))
+        rig = build_rig(out, stills, people[number])
+        chosen = within_reach(motion[moment : moment + 1], people[number].reach)
+        frames.append(next(iter(rig.render(chosen, 160))).image)
+    across = min(8, len(frames))
+    frames += [np.zeros_like(frames[0])] * (-len(frames) % across)
+    rows = [np.concatenate(frames[k : k + across], 1) for k in range(0, len(frames), across)]
+    return np.concatenate(rows)
