@@ -35,7 +35,11 @@ def frames(config, count=4, seed=0, options=None, modules=None, **more):
 @pytest.mark.parametrize(
     "change", [{}, {"grey_motion": True}, {"motion_frames": 0}, {"motion_frames": 1}, {"motion_frames": 4},
                {"audio_reach": 0}, {"audio_reach": 4}, {"encoder": "whisper-tiny-en"}, {"prediction": "v"},
-               {"encoder": "window", "audio_width": 256}, {"learned_variance": False, "attention": "lowest"}],
+               {"encoder": "window", "audio_width": 256}, {"prediction": "sample"},
+               {"prediction": "sample", "learned_variance": False, "copies": "all"},
+               {"prediction": "sample", "learned_variance": False, "copies": "all", "grey_motion": True},
+               {"prediction": "sample", "learned_variance": False, "copies": "identity", "motion_frames": 0},
+               {"learned_variance": False, "attention": "lowest"}],
 )  # fmt: skip
 def test_every_kind_of_net_draws_as_many_frames_as_there_are(change):
     config = replace(TINY, **change)
@@ -225,6 +229,8 @@ def test_what_cannot_be_drawn_is_refused_before_any_work():
         generator.generate(portrait(), controls(TINY, 3), Options(steps=1001))
     with pytest.raises(WeightsError, match=r"audio_encoder\.pt"):
         Generator({"unet": made(TINY)["unet"]}, TINY).generate(portrait(), controls(TINY, 1), Options())
+    with pytest.raises(ConfigError, match="copy"):
+        build_modules(replace(TINY, copies="all"))
     with pytest.raises(ConfigError, match="256"):
         build_modules(Config(audio_width=128))
 
@@ -232,7 +238,7 @@ def test_what_cannot_be_drawn_is_refused_before_any_work():
 def test_presets_sample_as_they_say():
     assert sampling_of(PRESETS["released"], Options()).table.timesteps[:3] == (999, 989, 979)
     lite = sampling_of(PRESETS["lite"], Options())
-    assert lite.kind == "v" and lite.table.before[0] == 0 and len(lite.table) == PRESETS["lite"].steps
+    assert lite.kind == "sample" and lite.table.before[0] == 0 and len(lite.table) == PRESETS["lite"].steps
     assert sampling_of(PRESETS["lite"], Options(sampler="ddim", steps=3)).sampler == "ddim"
 
 

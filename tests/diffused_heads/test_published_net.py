@@ -88,6 +88,17 @@ def test_parts_computed_once_give_the_same_as_the_whole():
     assert torch.allclose(whole, parts, atol=1e-5)
 
 
+@torch.no_grad()
+def test_pixels_can_be_copied_from_the_frames_that_are_shown():
+    config = replace(SMALL, prediction="sample", learned_variance=False, copies="all")
+    net = UNet(config).eval()
+    x, motion, identity = (gen(tag, (2, n, 32, 32)) for tag, n in (("a", 3), ("b", 6), ("c", 3)))
+    for place, want in enumerate((torch.zeros_like(identity), identity, motion[:, :3], motion[:, 3:])):
+        net.out[2].bias.zero_()[3 + place] = 50.0
+        found = net(x, torch.tensor([5, 5]), motion, identity, gen("d", (2, 5, 256)))
+        assert torch.allclose(found, want, atol=1e-5)
+
+
 class Strange:
     """Stands for torchvision's transforms inside a checkpoint."""
 

@@ -153,6 +153,7 @@ def test_grey_and_fewer_predecessors_are_taken_from_the_same_data():
 
 @pytest.mark.parametrize(
     "change", [{}, {"prediction": "v", "learned_variance": False}, {"prediction": "v"}, {"motion_frames": 0},
+               {"prediction": "sample"}, {"prediction": "sample", "learned_variance": False, "copies": "all"},
                {"encoder": "window", "audio_width": 80, "image_size": 16}],
 )  # fmt: skip
 def test_every_kind_of_net_has_finite_losses_and_gradients(change):

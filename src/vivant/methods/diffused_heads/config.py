@@ -24,16 +24,17 @@ class Config:
 
     U-Net: ``width`` times ``multipliers`` channels at falling resolutions, ``blocks`` residual blocks each, attention
     in the middle and, with ``attention`` "lowest", after every block of the lowest resolution; ``head_width`` channels
-    a head; ``patch``: pixels a side that are folded into channels before the first layer (1 in the paper);
-    ``zero_start``: residual branches and the last layer begin at zero, without it random weights answer to all inputs.
+    a head; ``patch``: pixels a side that are folded into channels before the first layer (1 in the paper).
     ``time_rates``: "published" has frequencies from 1 down to 0.1 only, as the released weights were trained;
-    "usual" down to 1e-4.
+    "usual" down to 1e-4. ``zero_start``: residual branches and the last layer begin at zero; without it random weights
+    answer to all inputs. ``copies``: frames that a net which predicts the picture itself may take pixels from, beside
+    painting them: the identity frame, or the motion frames as well (if they have colours).
 
     Conditions: ``motion_frames`` previous frames, ``grey_motion`` as luminance; ``encoder`` of the sound,
     ``audio_width`` numbers a frame, of the frame itself and of ``audio_reach`` frames on each side.
 
-    Diffusion: cosine schedule; ``prediction`` of the net, ``learned_variance`` beside it; ``sampler`` and ``steps`` are
-    the usual ones of the preset.
+    Diffusion: cosine schedule; ``prediction`` of the net ("sample": the picture itself), ``learned_variance`` beside
+    it; ``sampler`` and ``steps`` are the usual ones of the preset.
     """
 
     image_size: int = 128
@@ -45,13 +46,14 @@ class Config:
     patch: int = 1
     dropout: float = 0.1
     zero_start: bool = True
+    copies: Literal["none", "identity", "all"] = "none"
     time_rates: Literal["published", "usual"] = "published"
     motion_frames: int = 2
     grey_motion: bool = False
     encoder: Encoder = "window"
     audio_width: int = 256
     audio_reach: int = 2
-    prediction: Literal["epsilon", "v"] = "epsilon"
+    prediction: Literal["epsilon", "v", "sample"] = "epsilon"
     learned_variance: bool = True
     sampler: str = "ddpm"
     steps: int = 100
@@ -79,6 +81,12 @@ class Config:
         return self.motion_frames * (1 if self.grey_motion else 3)
 
     @property
+    def copied_frames(self) -> int:
+        """How many frames the net may take pixels from."""
+        motion = self.motion_frames if self.copies == "all" and not self.grey_motion else 0
+        return 0 if self.copies == "none" else 1 + motion
+
+    @property
     def speech_encoders(self) -> tuple[str, ...]:
         """Features that :class:`vivant.core.speech.Speech` must bring; the window encoder hears samples."""
         return () if self.encoder == "window" else (self.encoder,)
@@ -93,12 +101,13 @@ _LITE = Config(
     time_rates="usual",
     encoder="whisper-tiny-en",
     audio_width=128,
-    prediction="v",
+    prediction="sample",
+    copies="all",
     learned_variance=False,
     sampler="dpm-solver",
     steps=8,
 )
-_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64)
+_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, copies="identity")
 """A smaller net for the paper's claims, trained once for each variant."""
 _TINY = Config(
     zero_start=False,

@@ -30,17 +30,17 @@ from vivant.methods.diffused_heads.unet import UNet
 def sampling_of(config: Config, options: Options) -> Sampling:
     """Times and sampler of a run.
 
-    The published chain is respaced with both ends and runs in float32; nets that predict velocity start at zero signal,
-    as they were trained.
+    The published chain is respaced with both ends and runs in float32; other nets start at zero signal, as they were
+    trained.
 
     Raises:
         ConfigError: more steps than the schedule has.
     """
     schedule = cosine(dtype=torch.float32)
-    if config.prediction == "v":
+    if config.prediction != "epsilon":
         schedule = schedule.zero_snr()
     name = config.sampler if options.sampler == "auto" else options.sampler
-    spacing: Any = "trailing" if config.prediction == "v" else "linspace"
+    spacing: Any = "linspace" if config.prediction == "epsilon" else "trailing"
     table = timetable(schedule, options.steps or config.steps, spacing)
     return Sampling(table, name, config.prediction, clip=1.0)
 

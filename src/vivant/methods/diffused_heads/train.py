@@ -28,6 +28,8 @@ from vivant.training.stage import Stage
 SAMPLES = "vivant.data.talking:TalkingFrames"
 _GROWN = 5
 """Pixels that the mouth's box is grown by on each side, at 128 px."""
+_MOST_WEIGHT = 5.0
+"""Bound of SNR + 1, which weighs the error of a predicted picture as that of the velocity (after min-SNR)."""
 _LOSSES = {"simple": 1.0, "vlb": 1e-4, "lip": 0.2}
 _LITE_LOSSES = {"simple": 1.0, "lip": 1.0, "drift": 1.0}
 """``drift`` is no term: how strongly motion frames are disturbed, 0 for not at all."""
@@ -59,7 +61,7 @@ class Objective:
         if "vlb" in self.weights and not config.learned_variance:
             raise ConfigError("The term vlb teaches a variance, and this preset has none: set its weight to 0.")
         schedule = cosine(dtype=torch.float32)
-        self.schedule: Schedule = (schedule.zero_snr() if config.prediction == "v" else schedule).to(device)
+        self.schedule: Schedule = (schedule if config.prediction == "epsilon" else schedule.zero_snr()).to(device)
         self.critics: dict[str, nn.Module] = {}
         blur = torch.tensor([1.0, 2.0, 1.0], device=device)
         self._blur = (blur[:, None] * blur / 16).expand(3, 1, 3, 3)
@@ -133,10 +135,16 @@ class Objective:
         answer = unet(noisy, t, batch["motion"], batch["identity"], sound).float()
         answer, variance = answer.chunk(2, 1) if self.config.learned_variance else (answer, None)
         error = (answer - schedule.target(kind, clean, noise, t)).square()
+        if kind == "sample":
+            error = error * (schedule.snr(t) + 1).clamp(max=_MOST_WEIGHT).view(-1, 1, 1, 1)
         terms = {"simple": error.mean(), "lip": self._lip(error, batch)}
         if variance is not None and "vlb" in self.weights:
             signal, spread = schedule.rates(t, clean)
-            told = answer if kind == "epsilon" else signal * answer + spread * noisy
+            told = {
+                "epsilon": answer,
+                "v": signal * answer + spread * noisy,
+                "sample": (noisy - signal * answer) / spread.clamp_min(1e-4),
+            }[kind]
             terms["vlb"] = variational_bound(schedule, clean, noisy, t, told, (variance + 1) / 2).mean()
         return {name: self.weights[name] * value for name, value in terms.items() if name in self.weights}, {}
 

@@ -12,15 +12,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vivant.core.errors import ConfigError
 from vivant.methods.diffused_heads.config import Config
 
 _GROUPS = 32
 _PERIOD = 10_000.0
+
+
+class Conditions(NamedTuple):
+    """What motion and identity frames give: ``layer``, the first layer's answer to them, without its bias; ``frames``
+    (B, K, 3, H, W) that pixels may be copied from."""
+
+    layer: Tensor
+    frames: Tensor
 
 
 class TimeEmbedding(nn.Module):
@@ -102,7 +112,12 @@ class UNet(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.patch, self.motion_channels = config.patch, config.motion_channels
+        self.copied = config.copied_frames
+        if self.copied and (config.learned_variance or config.prediction != "sample"):
+            raise ConfigError("Only a net that predicts the picture, and no variance, can copy pixels.")
         self.outputs = 6 if config.learned_variance else 3
+        if self.copied:
+            self.outputs += 1 + self.copied
         fold = config.patch**2
         width, embedding = config.width, 4 * config.width
         widths = [width * m for m in config.multipliers]
@@ -164,16 +179,17 @@ class UNet(nn.Module):
         embedding = self.audio_embed(audio.flatten(1))
         return [block.audio_emb_layers(embedding) for block in self._blocks()]
 
-    def conditions(self, motion: Tensor, identity: Tensor) -> Tensor:
-        """The first layer's answer to motion frames (B, motion channels, H, W), oldest first, and the identity frame
-        (B, 3, H, W), without its bias."""
+    def conditions(self, motion: Tensor, identity: Tensor) -> Conditions:
+        """What motion frames (B, motion channels, H, W), oldest first, and the identity frame (B, 3, H, W) give."""
         weight = self._first.weight[:, 3 * self.patch**2 :]
-        return F.conv2d(self._fold(motion, identity), weight, padding=1)
+        layer = F.conv2d(self._fold(motion, identity), weight, padding=1)
+        frames = [identity, *(motion.split(3, 1) if self.copied > 1 else ())] if self.copied else []
+        return Conditions(layer, torch.stack(frames, 1) if frames else identity[:, None, :0])
 
-    def denoise(self, x: Tensor, conditions: Tensor, times: Sequence[Tensor], sounds: Sequence[Tensor]) -> Tensor:
-        """The answer (B, outputs, H, W) to noisy frames (B, 3, H, W); the rest from the methods above."""
+    def denoise(self, x: Tensor, conditions: Conditions, times: Sequence[Tensor], sounds: Sequence[Tensor]) -> Tensor:
+        """The answer (B, 3 or 6, H, W) to noisy frames (B, 3, H, W); the rest from the methods above."""
         first, each = self._first, iter(zip(times, sounds))
-        h = conditions + F.conv2d(self._fold(x), first.weight[:, : 3 * self.patch**2], first.bias, padding=1)
+        h = conditions.layer + F.conv2d(self._fold(x), first.weight[:, : 3 * self.patch**2], first.bias, padding=1)
         skips = [h]
         for block in list(self.input_blocks)[1:]:
             h = self._run(block, h, each)
@@ -182,7 +198,14 @@ class UNet(nn.Module):
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], 1), each)
         h = self.out(h)
-        return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
+        h = F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
+        return self._mixed(h, conditions.frames) if self.copied else h
+
+    @staticmethod
+    def _mixed(answer: Tensor, frames: Tensor) -> Tensor:
+        """At each pixel a mixture of what is painted and of frames (B, K, 3, H, W), by K + 1 further channels."""
+        painted, shares = answer[:, :3], answer[:, 3:].float().softmax(1)
+        return torch.cat([painted[:, None].float(), frames.float()], 1).mul(shares[:, :, None]).sum(1)
 
     def forward(self, x: Tensor, t: Tensor, motion: Tensor, identity: Tensor, audio: Tensor) -> Tensor:
         """Noisy frames (B, 3, H, W) at timesteps (B,) with motion frames (B, motion channels, H, W), identity frames
