@@ -11,10 +11,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from vivant.core.errors import FaceError
 from vivant.rig.anatomy import LOWER_RIM, UPPER_RIM
-from vivant.rig.camera import REST_PITCH, Placement, turn
+from vivant.rig.camera import Placement
 from vivant.rig.fit import HeadFit, Prior, dense_pairs, fit_head, solve
 from vivant.rig.head import HeadModel
-from vivant.rig.motion import EXPRESSION_NAMES, RigMotion, expression_rows
+from vivant.rig.motion import RigMotion, expression_rows
 
 _FIRST_FRAMES = 50  # the identity is the mean of fits among these
 _FITS = 6
@@ -62,27 +62,39 @@ class Track:
         gap: np.ndarray = rest + self.expression @ (head.expression[:, top, 1] - head.expression[:, bottom, 1])
         return gap
 
-    def motion(self, fps: Fraction | int, relative: bool = True, smooth: bool = True) -> RigMotion:
+    def motion(self, fps: Fraction | int, onto: Stance | None = None, smooth: bool = True) -> RigMotion:
         """The motion for another rig.
 
         Pose and gaze are told since the first frame and around their median; the expression against
-        :meth:`neutral_expression`, and not clipped, so that it keeps its step. ``relative=False`` tells pose and
-        expression against a head that looks straight ahead with a resting face: for a single driving picture.
+        :meth:`neutral_expression`, and not clipped, so that it keeps its step. With ``onto`` turns, expression and gaze
+        are told against that still, which then shows what the driver shows, not only how it changes.
         """
         first = self.placements[0]
-        origin = first if relative else replace(first, rotation=turn(0.0, REST_PITCH, 0.0))
-        pose = np.array([place.since(origin) for place in self.placements])
-        rest = self.neutral_expression() if relative else np.zeros(len(EXPRESSION_NAMES))
-        expression = self.expression - rest
+        calm = self.neutral_expression()
+        expression = self.expression.copy()
         for row in expression_rows("eyeBlink"):
-            expression[:, row] = np.maximum(expression[:, row], 0) * _BLINK_GAIN
-        gaze = self.gaze - (np.median(self.gaze, axis=0) if relative else 0)
+            shut = np.maximum(expression[:, row] - calm[row], 0) * _BLINK_GAIN
+            expression[:, row] = np.minimum(calm[row], expression[:, row]) + shut if onto else calm[row] + shut
+        origin = replace(first, rotation=onto.rotation) if onto else first
+        pose = np.array([place.since(origin) for place in self.placements])
+        pose[:, 3:] -= pose[0, 3:]  # where the head is in its picture is the still's own matter
+        expression = expression - (onto.expression if onto else calm)
+        gaze = self.gaze - (onto.gaze if onto else np.median(self.gaze, axis=0))
         if smooth and len(self) > 1:
             frames = float(fps) / 25
             pose = gaussian_filter1d(pose, 0.7 * frames, axis=0)
             expression = gaussian_filter1d(expression, 0.5 * frames, axis=0)
             gaze = gaussian_filter1d(gaze, 1.0 * frames, axis=0)
         return RigMotion(Fraction(fps), pose, expression, gaze)
+
+
+@dataclass(frozen=True)
+class Stance:
+    """What a still shows: ``rotation`` (3, 3) of its head, ``expression`` (E,), ``gaze`` (2,) of :func:`gaze_of`."""
+
+    rotation: np.ndarray
+    expression: np.ndarray
+    gaze: np.ndarray
 
 
 class RigTracker:

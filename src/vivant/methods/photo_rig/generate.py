@@ -56,7 +56,7 @@ class Generator:
             RigRejected, FaceError: the portrait or the driver cannot be used.
         """
         rig = rig_of(source)
-        motion = self._motion(rig, controls, options)
+        motion = self._motion(rig, source, controls, options)
         yield from self._draw(rig, source, within_reach(with_sliders(motion, options.sliders), rig), options)
 
     def edit(self, source: FaceCrop, options: Options) -> np.ndarray:
@@ -85,12 +85,12 @@ class Generator:
             )
             yield next(renderer.frames(within_reach(with_sliders(scaled, options.sliders), rig))).image
 
-    def _motion(self, rig: PhotoRig, controls: Controls, options: Options) -> RigMotion:
+    def _motion(self, rig: PhotoRig, source: FaceCrop, controls: Controls, options: Options) -> RigMotion:
         fps, count = controls.fps, controls.count
         if controls.driving is None and controls.speech is None:
             raise ConfigError("Nothing drives the photo rig: give a driving video, sound, or sliders.")
         if controls.driving is not None:
-            motion = driven_motion(follow(controls.driving), fps, options)
+            motion = driven_motion(follow(controls.driving), rig, source, fps, options)
         else:
             motion = idle_motion(controls.speech, fps, count, options.idle, options.seed)
         if controls.speech is None:

@@ -12,7 +12,7 @@ from vivant.core.face import FaceCrop
 from vivant.methods.photo_rig.config import SLIDER_UNITS, Options, Sliders
 from vivant.rig.build import PhotoRig
 from vivant.rig.motion import EXPRESSION_NAMES, RigMotion, expression_rows
-from vivant.rig.track import RigTracker, Track
+from vivant.rig.track import RigTracker, Stance, Track, gaze_of
 
 MOUTH = np.array([name.startswith(("jaw", "mouth", "cheekPuff")) for name in EXPRESSION_NAMES])
 """(E,) units of the mouth."""
@@ -55,9 +55,12 @@ def follow(crops: Iterable[FaceCrop | None]) -> Track:
     return (tracker or RigTracker((2, 2))).finish()
 
 
-def driven_motion(track: Track, fps: Fraction, options: Options) -> RigMotion:
-    """The driver's motion with the strengths of ``options``."""
-    motion = track.motion(fps, relative=options.relative and len(track) > 1, smooth=options.smooth)
+def driven_motion(track: Track, rig: PhotoRig, source: FaceCrop, fps: Fraction, options: Options) -> RigMotion:
+    """The driver's motion with the strengths of ``options``; one picture has no change to show and is copied."""
+    relative = options.relative and len(track) > 1
+    shape = rig.shape
+    onto = None if relative else Stance(shape.placement.rotation, shape.expression, gaze_of(source.landmarks))
+    motion = track.motion(fps, onto, options.smooth)
     return RigMotion(
         fps, motion.pose * options.strength_pose, motion.expression * options.strength_expression, motion.gaze
     )

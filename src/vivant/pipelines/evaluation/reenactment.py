@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
 from vivant.core.registry import DEFAULT_METHOD
+from vivant.pipelines.direct import makes_frames
 from vivant.pipelines.evaluation.generate import weights_hash
 from vivant.pipelines.evaluation.items import spread
 
@@ -123,8 +126,8 @@ def load_method(args: argparse.Namespace) -> Made:
     pipeline = load(args.method, args.weights, args.preset, args.device, args.dtype)
     known = {item.name for item in fields(pipeline.spec.part("config").Options)}
     wanted = {
-        "self": {"relative": False, "stitching": False, "smoothing": 0.0},
-        "cross": {"relative": True, "smoothing": 0.0},
+        "self": {"relative": False, "stitching": False, "smoothing": 0.0, "smooth": False},
+        "cross": {"relative": True, "smoothing": 0.0, "smooth": False},
     }
     options = {
         task: pipeline.options({name: value for name, value in values.items() if name in known})
@@ -146,6 +149,18 @@ def generator_animator(generator: Any, options: Any) -> Animator:
     """A method's Generator as the protocol calls it."""
 
     def animate(source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: bool) -> Iterable[np.ndarray]:
+        if makes_frames(generator):
+            controls = Controls(Fraction(25), len(drivers), driving=drivers)
+            return generator.generate(_with_alpha(source, generator.config), controls, options)
         return generator.animate(source, generator.motion(drivers), options)
 
     return animate
+
+
+def _with_alpha(source: FaceCrop, config: Any) -> FaceCrop:
+    """``source`` with the opacity of its person, if the method asks for it."""
+    if not getattr(config, "needs_alpha", False):
+        return source
+    from vivant.perception.matte import MatteFinder
+
+    return replace(source, alpha=MatteFinder().find(source.image))
