@@ -167,3 +167,16 @@ def test_the_command_names_net_and_protocol(tiny: str, tmp_path, capsys) -> None
     assert values["videos"][0]["windows"] == 70 and "no sound" in values["videos"][1]["problem"]
     assert main(["evaluate", "sync", str(silent), "--sync-weights", tiny]) == 2
     assert "no sound" in capsys.readouterr().err
+
+
+def test_the_bundled_net_hears_whether_a_speaker_is_in_step() -> None:
+    clip = open_clip(asset("demo/driver.mp4"))
+    scorer = sync_scorer()
+    found = scorer.score(clip)
+    assert found.offset == 0 and found.confidence > 2
+    samples = clip.audio.samples
+    late = np.concatenate([np.zeros_like(samples[: clip.audio.rate // 5]), samples])  # by 5 frames
+    shifted = scorer.score(clip, Audio(late, clip.audio.rate))
+    assert abs(shifted.offset + 5) <= 1
+    backwards = scorer.score(clip, Audio(samples[::-1].copy(), clip.audio.rate))
+    assert backwards.confidence < 0.6 * found.confidence

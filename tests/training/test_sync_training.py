@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from vivant.apps.cli import main
 from vivant.core.errors import ConfigError
 from vivant.data.manifest import Row, write_manifest
 from vivant.data.sync_clips import SEGMENT, SyncClips
 from vivant.media.writer import VideoWriter
 from vivant.metrics.sync_crops import Track, cut_lower_face, lower_face_matrices
 from vivant.perception.sync_lite import TINY, SyncLite, load_sync_lite, save_sync_lite
+from vivant.pipelines.recipe import read_recipe
 from vivant.training.loop import LoopOptions, Trainer
 from vivant.training.sync import train as teacher
 from vivant.training.sync import weights
 from vivant.training.sync.augment import augment_frames, augment_mel
+from vivant.training.sync.config import PRESETS
 from vivant.training.sync.model import build_modules
 from vivant.training.sync_loss import SyncLoss
 
@@ -108,7 +112,7 @@ def test_the_net_learns_which_sound_belongs_to_which_lips(clips: SyncClips) -> N
 
 def test_a_run_of_the_loop_is_saved(clips: SyncClips, tmp_path) -> None:
     stage = teacher.STAGES["match"].changed({"steps": 2, "batch": 2, "validate_every": 0})
-    stage = stage.changed({"mix": {"s1": 0, "others": 0, "replay": 0}, "sample_every": 2})
+    stage = stage.changed({"sample_every": 2})
     modules = build_modules(TINY)
     outcome = Trainer(modules, TINY, stage, teacher.Objective, clips, tmp_path, options=LoopOptions(log_every=1)).run()
     assert outcome.finished and list((tmp_path / "sheets").glob("*.jpg"))
@@ -120,6 +124,37 @@ def test_a_run_of_the_loop_is_saved(clips: SyncClips, tmp_path) -> None:
             assert torch.allclose(again[name].state_dict()[key].float(), value.float(), atol=1e-2), key
     with pytest.raises(ConfigError, match="size 'lite'"):
         weights.load_modules("lite", path)
+
+
+def test_the_command_trains_on_a_prepared_folder(tmp_path) -> None:
+    frames, mel = talking(0, 40)
+    for name in ("c0", "c1"):
+        with VideoWriter(tmp_path / f"{name}.mp4", 25) as writer:
+            for frame in frames:
+                writer.write(np.repeat(frame[..., None], 3, axis=2))
+        np.savez(tmp_path / f"{name}.npz", mel=mel)
+    write_manifest(tmp_path, [row("c0", "a", 40), row("c1", "a", 40)])
+    recipe = Path(__file__).parents[2] / "recipes" / "sync" / "tiny.yaml"
+    words = [
+        "--data",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "run"),
+        "--set",
+        "match.steps=2",
+        "--set",
+        "match.batch=2",
+    ]
+    assert main(["train", "sync", "--recipe", str(recipe), *words, "--device", "cpu", "--workers", "1"]) == 0
+    net, _ = load_sync_lite(tmp_path / "run" / "weights.safetensors")
+    assert net.size == TINY
+
+
+@pytest.mark.parametrize("name", ["lite", "base", "tiny"])
+def test_recipes_are_whole(name: str) -> None:
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "sync" / f"{name}.yaml")
+    assert recipe.method == "sync" and recipe.preset in PRESETS
+    assert [stage.name for stage in recipe.resolve(teacher.STAGES)] == ["match"]
 
 
 def track(side: int) -> Track:

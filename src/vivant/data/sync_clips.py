@@ -26,7 +26,7 @@ _TOGETHER = 64  # clips decoded at once
 
 
 class SyncClips:
-    """C clips with N frames in all, of two seconds or more each.
+    """C clips with N frames in all. ``starts``, ``mel_starts`` (C + 1,): first frame and step of sound of each, and N.
 
     Build with :meth:`load`, or from frames (N, H, W) uint8, the clips' rows, and for each the log-mel energies (T, 40)
     of its sound, T at least four times its frames less one.
@@ -40,11 +40,11 @@ class SyncClips:
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
         self._choices = lengths - SEGMENT  # the last window of a clip has one step of sound too few
         self._groups = {group: np.flatnonzero([row.group == group for row in rows]) for group in _names(rows)}
-        sound = np.cumsum([0, *(len(mel) for mel in mels)])
+        self.mel_starts = np.cumsum([0, *(len(mel) for mel in mels)])
         self.frames = frames.to(self.device)
         self.mel = torch.from_numpy(np.concatenate(mels)).to(self.device)
         self._frame_start = torch.from_numpy(self.starts[:-1].astype(np.int64)).to(self.device)
-        self._mel_start = torch.from_numpy(sound[:-1].astype(np.int64)).to(self.device)
+        self._mel_start = torch.from_numpy(self.mel_starts[:-1].astype(np.int64)).to(self.device)
         self._frame_steps = torch.arange(SEGMENT, device=self.device)
         self._mel_steps = torch.arange(SEGMENT * STEPS, device=self.device)
 

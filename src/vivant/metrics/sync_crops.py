@@ -84,6 +84,13 @@ def _numbers(face: Face) -> np.ndarray:
     return np.concatenate([face.box, face.landmarks[list(ALIGN_POINTS), :2].ravel()]).astype(np.float32)
 
 
+def track_of_landmarks(landmarks: np.ndarray, seen: np.ndarray, start: int = 0) -> Track:
+    """A track from landmarks (F, 478, 2 or 3) in pixels that are known already, gaps filled."""
+    flat = landmarks[..., :2]
+    boxes = np.concatenate([flat.min(1), flat.max(1)], axis=1)
+    return Track(start, boxes, np.stack([align_matrix(points, 1) for points in flat]), seen)
+
+
 def _bridged(found: list[tuple[int, np.ndarray]]) -> Track:
     numbers = np.array([number for number, _ in found])
     values = np.stack([row for _, row in found])

@@ -32,9 +32,9 @@ class SyncSize:
     """Sizes of the net. ``widths``: channels of the four stages of the picture trunk; ``sound``: of the sound trunk;
     ``embedding``: D."""
 
-    widths: tuple[int, int, int, int] = (40, 80, 144, 224)
-    sound: tuple[int, int, int] = (40, 80, 144)
-    embedding: int = 256
+    widths: tuple[int, int, int, int] = (16, 32, 64, 96)
+    sound: tuple[int, int, int] = (24, 48, 96)
+    embedding: int = 128
     dropout: float = 0.2
 
 

@@ -30,7 +30,7 @@ FACE_CLIPS = "vivant.data.dataset:FaceClips"
 """What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
 ``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
 :class:`vivant.training.protocol.Samples`."""
-NETS: dict[str, str] = {"codec": "vivant.diffusion.lite_codec"}
+NETS: dict[str, str] = {"codec": "vivant.diffusion.lite_codec", "sync": "vivant.training.sync"}
 """Nets that learn by a recipe and are no methods: name -> package with the files of a method that training needs
 (``config``, ``model``, ``weights``, ``train``)."""
 

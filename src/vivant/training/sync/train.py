@@ -24,7 +24,7 @@ NEIGHBOUR = 0.1
 STAGES = {
     "match": Stage(
         "match", ("video", "sound"), steps=9000, batch=48, learning_rate=6e-4, betas=(0.9, 0.98), weight_decay=0.05,
-        warmup=300, clip_norm=5.0, mix={"s1": 0.4, "others": 0.2, "replay": 0.4}, validate_every=500,
+        warmup=300, clip_norm=5.0, validate_every=500,
     )
 }  # fmt: skip
 
