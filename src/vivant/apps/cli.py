@@ -37,6 +37,7 @@ COMMANDS = {
     "methods": Command("vivant.apps.methods", "list the methods, what they take, and their weights' licences"),
     "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
     "download": Command("vivant.apps.download", "fetch the published weights of a method"),
+    "curate": Command("vivant.pipelines.curate", "turn raw videos into clips that are worth training on"),
     "train": Command("vivant.pipelines.train", "train a method"),
     "synthesize": Command(
         "vivant.pipelines.synthesize", "stills of people become clips with exact motion, for training"

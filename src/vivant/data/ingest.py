@@ -39,15 +39,15 @@ class Square:
     top: float
     side: float
 
-    def cut(self, frame: np.ndarray) -> np.ndarray:
-        """(H, W, 3) -> (256, 256, 3); beyond the border the edge repeats."""
-        k = CROP_SIZE / self.side
+    def cut(self, frame: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
+        """(H, W, 3) -> (size, size, 3); beyond the border the edge repeats."""
+        k = size / self.side
         matrix = np.array([[k, 0, (0.5 - self.left) * k - 0.5], [0, k, (0.5 - self.top) * k - 0.5]])
         inter = cv2.INTER_AREA if k < 1 else cv2.INTER_CUBIC
         if k < 0.5:  # warpAffine does not average: shrink first
             frame = cv2.resize(frame, None, fx=2 * k, fy=2 * k, interpolation=cv2.INTER_AREA)
             matrix = np.array([[0.5, 0, -self.left * k - 0.25], [0, 0.5, -self.top * k - 0.25]])
-        return cv2.warpAffine(frame, matrix, (CROP_SIZE, CROP_SIZE), flags=inter, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.warpAffine(frame, matrix, (size, size), flags=inter, borderMode=cv2.BORDER_REPLICATE)
 
     def normalise(self, landmarks: np.ndarray) -> np.ndarray:
         """Pixels of the frame (..., 3) -> -1..1 of the crop."""

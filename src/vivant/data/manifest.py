@@ -26,7 +26,9 @@ class Row:
     :mod:`vivant.data.labels`), empty where a clip is only measured on. ``take``: rows with the same word show the same
     motion at the same frames, on several people. ``truth``: an ``.npz`` with all that is known of a synthesised clip
     (:mod:`vivant.data.synthesis.truth`).
-    ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said.
+    ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said. ``extra``: an
+    ``.npz`` with what was found in a curated clip besides the labels (:mod:`vivant.data.curate.export`). ``consent``:
+    what is known of the consent of the people seen.
     """
 
     id: str
@@ -48,6 +50,8 @@ class Row:
     motion: str = ""
     sound: bool = False
     text: str = ""
+    extra: str = ""
+    consent: str = ""
 
     @property
     def media(self) -> str:

@@ -2,8 +2,8 @@
 
 A shard ``<split>-<number>.tar`` holds samples one after the other. The files of a sample have its id as name; their
 suffix tells what they are: ``.json`` the row of the manifest, ``.mp4`` or a picture, ``.npz`` the labels, and
-``.truth.npz`` the truth where it is kept. Any reader of WebDataset can read them; members are stored as they are, so
-the parts can also be read in place. Nothing in them is pickled.
+``.truth.npz`` the truth where it is kept, ``.extra.npz`` what else is known. Any reader of WebDataset can read them;
+members are stored as they are, so the parts can also be read in place. Nothing in them is pickled.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from vivant.data.part import Part
 
 SHARD_BYTES = 60 * 2**20
 """Usual size of a shard: small enough for most limits on one file."""
-_TRUTH = "truth.npz"
+_TRUTH, _EXTRA = "truth.npz", "extra.npz"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One clip or still: its row, and where its ``media``, ``labels`` and (or None) ``truth`` are."""
+    """One clip or still: its row, and where its ``media``, ``labels`` and (or None) ``truth`` and ``extra`` are."""
 
     row: Row
     media: Part
     labels: Part
     truth: Part | None = None
+    extra: Part | None = None
 
 
 def read_data(folder: str | os.PathLike[str]) -> list[Sample]:
@@ -45,7 +46,12 @@ def read_data(folder: str | os.PathLike[str]) -> list[Sample]:
     shards = sorted(root.glob("*.tar"))
     if (root / MANIFEST).is_file() or not shards:
         return [
-            Sample(row, Part(root / row.media), Part(root / row.labels), Part(root / row.truth) if row.truth else None)
+            Sample(
+                row,
+                Part(root / row.media),
+                Part(root / row.labels),
+                *(Part(root / name) if name else None for name in (row.truth, row.extra)),
+            )
             for row in read_manifest(root)
         ]
     samples = [sample for shard in shards for sample in read_shard(shard)]
@@ -78,7 +84,7 @@ def read_shard(path: Path) -> list[Sample]:
 def _sample(path: Path, key: str, parts: Mapping[str, Part]) -> Sample:
     try:
         row = parse_row(json.loads(parts["json"].read()), f"{path}, {key}.json")
-        return Sample(row, parts[_suffix(row.media)], parts["npz"], parts.get(_TRUTH))
+        return Sample(row, parts[_suffix(row.media)], parts["npz"], parts.get(_TRUTH), parts.get(_EXTRA))
     except KeyError as error:
         raise MediaError(f"{path} lacks {key}.{error.args[0]}: write the shards again.") from error
     except ValueError as error:
@@ -159,6 +165,8 @@ def _parts(sample: Sample, truth: bool) -> dict[str, Part]:
     parts = {_suffix(sample.row.media): sample.media, "npz": sample.labels}
     if truth and sample.truth is not None:
         parts[_TRUTH] = sample.truth
+    if sample.extra is not None:
+        parts[_EXTRA] = sample.extra
     return parts
 
 
@@ -189,7 +197,7 @@ def _row_in_shard(row: Row, truth: bool) -> Row:
     media = f"{name}.{_suffix(row.media)}"
     return replace(
         row, labels=f"{name}.npz", video=media if row.kind == "clip" else "", image="" if row.kind == "clip" else media,
-        truth=f"{name}.{_TRUTH}" if truth and row.truth else "",
+        truth=f"{name}.{_TRUTH}" if truth and row.truth else "", extra=f"{name}.{_EXTRA}" if row.extra else "",
     )  # fmt: skip
 
 
@@ -213,7 +221,8 @@ def unpack_shards(shards: str | os.PathLike[str], out: str | os.PathLike[str]) -
     for path in paths:
         for sample in read_shard(path):
             row = sample.row
-            for name, part in ((row.media, sample.media), (row.labels, sample.labels), (row.truth, sample.truth)):
+            places = (row.media, row.labels, row.truth, row.extra)
+            for name, part in zip(places, (sample.media, sample.labels, sample.truth, sample.extra)):
                 if part is not None and name:
                     _put(_inside(target, name, path), part.read())
             rows[row.id] = row

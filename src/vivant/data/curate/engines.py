@@ -1,0 +1,154 @@
+"""Who does the work: processes of this machine, or a Ray cluster. Both take a function and jobs, and give what came of
+each as it comes; jobs keep their own results in files, so an engine that stops loses nothing that was finished."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol, TypeVar
+
+from vivant.core.errors import ConfigError, MissingExtraError
+
+JobT = TypeVar("JobT")
+Result = TypeVar("Result")
+TRIES = 3
+"""How often a job may lose its worker before it is given up."""
+
+
+class Engine(Protocol):
+    """Does jobs somewhere."""
+
+    def run(
+        self, work: Callable[[JobT], Result], jobs: Sequence[JobT], lost: Callable[[JobT, str], Result]
+    ) -> Iterator[Result]:
+        """``work`` of every job, in any order. ``lost``: what to say of a job whose worker died :data:`TRIES` times.
+
+        Raises:
+            Exception: what ``work`` raised; the jobs finished before stay finished.
+        """
+
+
+class LocalEngine:
+    """A pool of processes. When one dies (killed, out of memory, a crash in a decoder) the pool is made anew; the jobs
+    that were in it are then done one at a time, so that the one that kills workers is known and no other suffers."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        """``workers``: processes, one a core by default; 1 works in this process.
+
+        Raises:
+            ConfigError: less than 1.
+        """
+        if workers is not None and workers < 1:
+            raise ConfigError(f"{workers} workers can do nothing: give 1 or more.")
+        self.workers = workers or os.cpu_count() or 1
+
+    def run(
+        self, work: Callable[[JobT], Result], jobs: Sequence[JobT], lost: Callable[[JobT, str], Result]
+    ) -> Iterator[Result]:
+        """As :class:`Engine`."""
+        if self.workers == 1 or len(jobs) < 2:
+            yield from map(work, jobs)
+            return
+        waiting, tries = deque(range(len(jobs))), [0] * len(jobs)
+        suspects: deque[int] = deque()
+        while waiting or suspects:
+            batch, most = (waiting, self.workers) if not suspects else (deque([suspects.popleft()]), 1)
+            failed = yield from _until_broken(work, jobs, batch, most)
+            for number in failed:
+                tries[number] += 1
+                if tries[number] >= TRIES:
+                    yield lost(jobs[number], f"its worker died {TRIES} times, for example for want of memory")
+                else:
+                    suspects.append(number)
+
+
+def _until_broken(
+    work: Callable[[JobT], Result], jobs: Sequence[JobT], waiting: deque[int], workers: int
+) -> Any:  # a generator that yields results and returns the numbers of jobs that were in a pool that broke
+    running: dict[Future[Result], int] = {}
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                number = waiting.popleft()
+                running[pool.submit(work, jobs[number])] = number
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    continue
+                del running[future]
+                yield future.result()
+            if any(isinstance(future.exception(), BrokenProcessPool) for future in running if future.done()):
+                return sorted(running.values())
+    except BrokenProcessPool:
+        return sorted({*running.values(), number})
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return []
+
+
+def _one_thread() -> None:
+    """Workers use one thread each, there are as many of them as cores; read by the libraries when a job loads them."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ[name] = "1"
+
+
+class RayEngine:
+    """Ray Data over a cluster: ``ray start`` on the machines, or a local cluster if none runs. The work folder and the
+    videos must lie where all machines see them under the same path. Ray itself does a job again whose worker died."""
+
+    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+        """``workers``: jobs at the same time, as many as the cluster has cores by default. ``address``: of a running
+        cluster, "auto" for the one of this machine, None to start a local one.
+
+        Raises:
+            MissingExtraError: Ray is not installed.
+        """
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtraError("ray[data]", "ray", "Working on a Ray cluster") from None
+        self.workers = workers
+        if not ray.is_initialized():
+            options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+            if address is None:
+                options |= {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+            ray.init(address, **options)
+
+    def run(
+        self, work: Callable[[JobT], Result], jobs: Sequence[JobT], lost: Callable[[JobT, str], Result]
+    ) -> Iterator[Result]:
+        """As :class:`Engine`; a job whose worker keeps dying stops the run, and is named by Ray."""
+        import ray
+
+        if not jobs:
+            return
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+
+        def one(row: dict[str, Any]) -> dict[str, Any]:
+            return {"done": work(row["job"])}
+
+        rows = ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=len(jobs))
+        done = rows.map(one, num_cpus=1, concurrency=self.workers)
+        for row in done.iter_rows():
+            yield row["done"]
+
+
+def make_engine(name: str, workers: int | None = None, address: str | None = None) -> Engine:
+    """The engine ``local`` or ``ray``.
+
+    Raises:
+        ConfigError: another name. MissingExtraError: Ray is not installed.
+    """
+    if name == "local":
+        return LocalEngine(workers)
+    if name == "ray":
+        return RayEngine(workers, address)
+    raise ConfigError(f"There is no engine '{name}': use local or ray.")

@@ -1,0 +1,234 @@
+"""One HTML page about a curation, complete in itself: what was kept and what not, why, and how it looks."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vivant.core.errors import VivantError
+from vivant.data.curate.decide import Decision, counts, read_decisions
+from vivant.data.curate.files import all_clips, read_faces, read_plan
+from vivant.data.curate.rules import Rule, Rules, read_rules
+from vivant.data.curate.score import problems, read_scores
+from vivant.data.curate.scorers.base import all_measures
+from vivant.data.curate.words import FPS, Clip, Source, Work
+from vivant.data.ingest import square_around
+from vivant.media.video import open_clip
+
+BINS = 40
+THUMB = 112  # pixels
+LOOKS = 4  # pictures of a clip on a sheet
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em;color:#222}
+table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:left}
+td.n{text-align:right;font-variant-numeric:tabular-nums}h2{margin-top:2em}svg{background:#fafafa}
+.hist{display:inline-block;width:20em;margin:.4em;vertical-align:top}.hist small,.sheet small{color:#666}
+.sheet{display:inline-block;margin:.3em;vertical-align:top;max-width:30em}.sheet img{display:block}
+code{background:#f3f3f3;padding:0 .2em}
+"""
+
+
+def write_report(work: Work, sheets: int = 12, watch: Callable[[Iterable[Any]], Iterable[Any]] | None = None) -> Path:
+    """Write ``report.html`` of the last decisions.
+
+    Args:
+        work: the work folder.
+        sheets: clips shown as kept, and as many of each reason; 0 shows none.
+        watch: wraps the clips whose pictures are read, for example with a progress bar.
+
+    Raises:
+        ConfigError: nothing has been decided yet.
+    """
+    decisions, rules = read_decisions(work), read_rules(str(work.rules))
+    clips = {clip.id: (source, clip) for source, clip in all_clips(work)}
+    scores = {decision.id: read_scores(work, clips[decision.id][1]) for decision in decisions}
+    parts = [
+        f"<h1>Curation: {html.escape(rules.title)}</h1>",
+        f"<p>{html.escape(rules.about)}</p>",
+        _numbers(work, decisions),
+        _reasons(decisions),
+        _people(decisions),
+        _histograms(decisions, scores, rules),
+        _sheets(work, decisions, clips, sheets, watch or (lambda items: items)),
+        _problems(work),
+        f"<h2>Rules</h2><pre>{html.escape(rules.as_yaml())}</pre>",
+    ]
+    page = f'<!doctype html><meta charset="utf-8"><title>Curation</title><style>{_STYLE}</style>' + "\n".join(parts)
+    path = work.folder / "report.html"
+    part = path.with_suffix(".part")
+    part.write_text(page, encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    def cell(value: Any) -> str:
+        kind = ' class="n"' if isinstance(value, int | float) else ""
+        return f"<td{kind}>{html.escape(str(value))}</td>"
+
+    body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr>{body}</table>"
+
+
+def _numbers(work: Work, decisions: Sequence[Decision]) -> str:
+    found, plan = counts(decisions), read_plan(work)
+    hours = sum(source.seconds or 0 for source in plan) / 3600
+    rows = [
+        ("videos", len(plan)),
+        ("hours of them", round(hours, 2)),
+        ("videos that could not be used", sum(1 for _ in problems(work))),
+        ("clips", found["clips"]),
+        ("minutes of clips", round(found["seconds"] / 60, 1)),
+        ("kept clips", found["kept"]),
+        ("minutes kept", round(found["kept_seconds"] / 60, 1)),
+        ("people in them", found["people"]),
+    ]
+    splits = Counter(decision.split for decision in decisions if decision.keep)
+    rows += [(f"clips of the split {name}", count) for name, count in sorted(splits.items())]
+    return "<h2>In numbers</h2>" + _table(("", ""), rows)
+
+
+def _cause(reason: str) -> str:
+    return reason.partition(":")[0].partition(" as ")[0]
+
+
+def _reasons(decisions: Sequence[Decision]) -> str:
+    """How many clips each rule turned away, and how many of them it alone."""
+    causes = [{_cause(reason) for reason in decision.reasons} for decision in decisions if not decision.keep]
+    every = Counter(cause for found in causes for cause in found)
+    alone = Counter(next(iter(found)) for found in causes if len(found) == 1)
+    rows = [(cause, count, alone[cause]) for cause, count in every.most_common()]
+    if not rows:
+        return "<h2>Why clips were not kept</h2><p>All were kept.</p>"
+    return "<h2>Why clips were not kept</h2>" + _table(("reason", "clips", "for this reason alone"), rows)
+
+
+def _people(decisions: Sequence[Decision]) -> str:
+    frames: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for decision in decisions:
+        if decision.keep:
+            frames[decision.split, decision.person].append(decision.frames)
+    rows = sorted(
+        ((person, split, len(found), round(sum(found) / FPS, 1)) for (split, person), found in frames.items()),
+        key=lambda row: -row[3],
+    )
+    more = f"<p>and {len(rows) - 30} more</p>" if len(rows) > 30 else ""
+    return "<h2>People</h2>" + _table(("person", "split", "clips", "seconds"), rows[:30]) + more
+
+
+def _histograms(decisions: Sequence[Decision], scores: dict[str, dict[str, Any]], rules: Rules) -> str:
+    limits: dict[str, list[Rule]] = defaultdict(list)
+    for rule in rules.rules:
+        limits[rule.score].append(rule)
+    parts = []
+    for name, text in all_measures().items():
+        pairs = [(scores[decision.id].get(name), decision.keep) for decision in decisions]
+        known = [(float(value), keep) for value, keep in pairs if isinstance(value, int | float)]
+        if len(known) >= 2:
+            svg = _histogram(np.array([v for v, _ in known]), np.array([k for _, k in known]), limits.get(name, []))
+            missing = len(pairs) - len(known)
+            note = f"; not known of {missing}" if missing else ""
+            parts.append(
+                f'<div class="hist"><code>{name}</code><br>{svg}<br><small>{html.escape(text)}{note}</small></div>'
+            )
+    legend = "<p>Blue: kept clips, grey: the others, red: limits of the rules.</p>"
+    return "<h2>Scores</h2>" + legend + "".join(parts)
+
+
+def _histogram(values: np.ndarray, keep: np.ndarray, rules: Sequence[Rule]) -> str:
+    """Two stacked histograms as SVG, with the rules' limits as lines."""
+    edges = [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
+    low, high = float(min([values.min(), *edges])), float(max([values.max(), *edges]))
+    high = high if high > low else low + 1
+    kept, _ = np.histogram(values[keep], BINS, (low, high))
+    lost, _ = np.histogram(values[~keep], BINS, (low, high))
+    top = max(1, int((kept + lost).max()))
+    bars = []
+    for at, (a, b) in enumerate(zip(kept, lost)):
+        for count, under, colour in ((a, 0, "#4477aa"), (b, a, "#bbbbbb")):
+            if count:
+                height = 80 * count / top
+                y = 85 - 80 * under / top - height
+                bars.append(f'<rect x="{at * 7 + 5}" y="{y:.1f}" width="6" height="{height:.1f}" fill="{colour}"/>')
+    for limit in edges:
+        x = 5 + (limit - low) / (high - low) * BINS * 7
+        bars.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="85" stroke="#cc3311" stroke-width="1.5"/>')
+    texts = (
+        f'<text x="5" y="97" font-size="10">{low:.4g}</text>'
+        f'<text x="285" y="97" font-size="10" text-anchor="end">{high:.4g}</text>'
+    )
+    return f'<svg viewBox="0 0 290 100" width="290" height="100">{"".join(bars)}{texts}</svg>'
+
+
+def _sheets(
+    work: Work, decisions: Sequence[Decision], clips: dict[str, tuple[Source, Clip]], most: int,
+    watch: Callable[[Iterable[Any]], Iterable[Any]],
+) -> str:  # fmt: skip
+    """Some clips that are kept, and some for every reason."""
+    chosen: dict[str, list[Decision]] = defaultdict(list)
+    for decision in _spread(decisions):
+        titles = ["Kept"] if decision.keep else sorted({_cause(reason) for reason in decision.reasons})
+        for title in titles:
+            if len(chosen[title]) < most:
+                chosen[title].append(decision)
+    wanted = {decision.id for found in chosen.values() for decision in found}
+    pictures = {name: _strip(work, *clips[name]) for name in watch(sorted(wanted))}
+    parts = []
+    for title in sorted(chosen, key=lambda name: (name != "Kept", name)):
+        figures = "".join(_figure(decision, pictures[decision.id]) for decision in chosen[title])
+        parts.append(f"<h3>{html.escape(title)}</h3>{figures}")
+    return "<h2>Samples</h2>" + "".join(parts) if parts else ""
+
+
+def _spread(decisions: Sequence[Decision]) -> list[Decision]:
+    """In an order that does not follow the videos, always the same one."""
+    import hashlib
+
+    return sorted(decisions, key=lambda decision: hashlib.sha256(decision.id.encode()).digest())
+
+
+def _figure(decision: Decision, picture: str) -> str:
+    text = decision.id if decision.keep else f"{decision.id}: {'; '.join(decision.reasons)}"
+    image = f'<img alt="" src="data:image/jpeg;base64,{picture}">' if picture else "<p>no picture</p>"
+    return f'<div class="sheet">{image}<small>{html.escape(text)}</small></div>'
+
+
+def _strip(work: Work, source: Source, clip: Clip) -> str:
+    """A few frames of a clip around the face, as a JPEG in base64; empty if the video cannot be read any more."""
+    try:
+        faces = read_faces(work, clip)
+        square = square_around(faces.landmarks, *source.size)
+        wanted = {clip.start + int(at) for at in np.linspace(0, clip.frames - 1, LOOKS)}
+        views = []
+        for number, frame in enumerate(open_clip(source.path, FPS).frames):
+            if number in wanted:
+                views.append(square.cut(frame, THUMB))
+            if number >= clip.start + clip.frames:
+                break
+    except (VivantError, OSError):
+        return ""
+    if not views:
+        return ""
+    _, data = cv2.imencode(".jpg", np.hstack(views)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _problems(work: Work) -> str:
+    rows = [(source.path, text) for source, text in problems(work)]
+    empty = [source.path for source in read_plan(work) if _has_no_clip(work, source)]
+    rows += [(path, "no face was followed for long enough") for path in empty]
+    return "<h2>Videos without clips</h2>" + (_table(("video", "why"), rows) if rows else "<p>None.</p>")
+
+
+def _has_no_clip(work: Work, source: Source) -> bool:
+    from vivant.data.curate.files import read_clips
+
+    return read_clips(work, source.id) == []

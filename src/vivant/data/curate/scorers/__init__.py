@@ -1,0 +1,1 @@
+"""The scorers, one small class each, in files of their own."""

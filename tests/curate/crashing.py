@@ -1,0 +1,24 @@
+"""Jobs for the tests of engines; they run in other processes, so they live in a module that can be imported there."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+
+def work(job: tuple[str, str, int]) -> str:
+    """Note that the job ran, and die if it is a bad one: always ("always"), or the first time ("once")."""
+    folder, kind, number = job
+    notes = Path(folder)
+    (notes / f"{number}-{os.getpid()}-{len(list(notes.iterdir()))}").touch()
+    first = len(list(notes.glob(f"{number}-*"))) == 1
+    if kind == "always" or (kind == "once" and first):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "error":
+        raise ValueError("setup")
+    return f"done {number}"
+
+
+def lost(job: tuple[str, str, int], why: str) -> str:
+    return f"lost {job[2]}: {why}"

@@ -1,0 +1,36 @@
+"""Workers may die: nothing finished is lost, and the job that kills workers is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import crashing
+import pytest
+
+from vivant.core.errors import ConfigError
+from vivant.data.curate.engines import TRIES, LocalEngine, make_engine
+
+
+def jobs(folder: Path, *kinds: str) -> list[tuple[str, str, int]]:
+    return [(str(folder), kind, number) for number, kind in enumerate(kinds)]
+
+
+def test_a_killed_worker_loses_nothing_and_a_killer_is_named(tmp_path) -> None:
+    asked = jobs(tmp_path, "good", "once", "good", "always", "good")
+    found = sorted(LocalEngine(2).run(crashing.work, asked, crashing.lost))
+    assert [line for line in found if line.startswith("done")] == ["done 0", "done 1", "done 2", "done 4"]
+    assert found[-1].startswith("lost 3: its worker died")
+    assert len(list(tmp_path.glob("3-*"))) == TRIES
+
+
+def test_errors_of_the_setup_are_raised(tmp_path) -> None:
+    with pytest.raises(ValueError, match="setup"):
+        list(LocalEngine(2).run(crashing.work, jobs(tmp_path, "good", "error"), crashing.lost))
+
+
+def test_one_worker_works_in_this_process() -> None:
+    assert list(LocalEngine(1).run(lambda job: job + 1, [1, 2], lambda job, why: 0)) == [2, 3]
+    with pytest.raises(ConfigError, match="0 workers"):
+        LocalEngine(0)
+    with pytest.raises(ConfigError, match="no engine 'cloud'"):
+        make_engine("cloud")
