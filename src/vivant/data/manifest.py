@@ -27,8 +27,8 @@ class Row:
     motion at the same frames, on several people. ``truth``: an ``.npz`` with all that is known of a synthesised clip
     (:mod:`vivant.data.synthesis.truth`).
     ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said. ``extra``: an
-    ``.npz`` with what was found in a curated clip besides the labels (:mod:`vivant.data.curate.export`). ``consent``:
-    what is known of the consent of the people seen.
+    ``.npz`` with what was found in a curated clip besides the labels (:mod:`vivant.data.curate.export_clip`).
+    ``consent``: what is known of the consent of the people seen.
     """
 
     id: str

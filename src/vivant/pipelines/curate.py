@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vivant.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vivant.data.curate.export import Style
+    from vivant.data.curate.export_clip import Style
     from vivant.data.curate.words import Work
 
 DEFAULT_RULES = "live-portrait"
@@ -210,7 +210,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def _style(args: argparse.Namespace) -> Style:
-    from vivant.data.curate.export import Style
+    from vivant.data.curate.export_clip import Style
 
     speech = tuple(name.strip() for name in args.speech.split(",") if name.strip())
     return Style(args.size, args.fps, args.quality, args.group, args.masks, args.body, speech).checked()
