@@ -13,12 +13,14 @@ from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.core.face import FaceCrop
 from vivant.data.windows import ClipWindows, WindowClip
+from vivant.diffusion.picture_encoders import clip_names, fill_picture_encoder
 from vivant.methods.animate_anyone.config import PRESETS, Options
 from vivant.methods.animate_anyone.generate import Generator
 from vivant.methods.animate_anyone.model import build_modules
 from vivant.methods.animate_anyone.prepare import face_drawings, poses
 from vivant.methods.animate_anyone.train import STAGES, Objective
 from vivant.methods.animate_anyone.weights import files_of, load_modules
+from vivant.nn.picture_encoder import picture_encoder
 from vivant.nn.reference_unet import ReferenceUNet
 from vivant.training.step import choose_learning
 
@@ -211,3 +213,22 @@ def test_stage_two_trains_motion_modules_alone():
 def test_sheets_show_reference_drawing_target_and_result():
     objective, batch = objective_and_batch()
     assert objective.sheet(batch, objective.modules).shape == (8, 3, 64, 64)
+
+
+def test_the_bundled_picture_encoder_has_its_weights_and_a_folder_without_clip_is_refused(tmp_path):
+    pytest.importorskip("transformers")
+    lite = picture_encoder("lite0", 3)
+    fill_picture_encoder(lite)
+    again = picture_encoder("lite0", 3)
+    fill_picture_encoder(again)
+    assert torch.equal(lite.trunk.stem.weight, again.trunk.stem.weight)
+    with torch.device("meta"):
+        clip = picture_encoder("clip")
+    wanted = clip.net.state_dict()
+    for head in ("", "vision_model."):  # files of both spellings are understood
+        bare = {key.removeprefix("vision_model."): value for key, value in wanted.items()}
+        inside = {key if key.startswith("visual_projection") else f"{head}{key}": value for key, value in bare.items()}
+        if head or not any(key.startswith("vision_model.") for key in wanted):
+            assert set(clip_names(wanted, inside)) == set(wanted)
+    with pytest.raises(WeightsError, match="folder of CLIP's encoder"):
+        fill_picture_encoder(clip, tmp_path)

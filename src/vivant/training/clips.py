@@ -21,7 +21,6 @@ from vivant.core.facemesh import TRAINING_POINTS
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import Row, read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
-from vivant.training.features import imagenet_trunk
 
 FACE_POINTS = (33, 133, 362, 263, 1, 61, 291, 0, 17, 40, 270, 91, 321)
 """Mesh landmarks that V-Kps (corners of both eyes, nose tip) and the mouth's box are made of."""
@@ -34,14 +33,16 @@ class ClipNeeds:
 
     ``length``: frames of a window. ``encoder``: name of a speech encoder and how many of its last numbers are kept, or
     None. ``face``: V-Kps and the mouth's box from the landmarks. ``draw``: body keypoints (P, 3), ``pose`` of the
-    labels, -> drawing (S, S, 3) uint8, or None. ``look``: pictures (B, 3, H, W) in 0..1 -> (B, D) numbers of a frozen
-    net, or None. ``size``: side of the pictures that are encoded, None as they are. ``flip``: mirrored copies, too.
+    labels, -> drawing (S, S, 3) uint8, or None; only the first ``points`` of them are drawn. ``look``: pictures
+    (B, 3, H, W) in 0..1 -> (B, D) numbers of a frozen net, or None. ``size``: side of the pictures that are encoded,
+    None as they are. ``flip``: mirrored copies, too.
     """
 
     length: int
     encoder: tuple[str, int] | None = None
     face: bool = False
     draw: Callable[[np.ndarray], np.ndarray] | None = None
+    points: int = 60
     look: Callable[[Tensor], Tensor] | None = None
     size: int | None = None
     flip: bool = True
@@ -85,7 +86,7 @@ def load_clip_windows(
     if needs.face:
         arrays |= _faces(root, rows, device)
     if needs.draw is not None:
-        arrays["drawing"] = _drawn(_poses(root, rows), needs.draw, needs.flip).to(device)
+        arrays["drawing"] = _drawn(_poses(root, rows)[:, : needs.points], needs.draw, needs.flip).to(device)
         mirrored += ["drawing"] if needs.flip else []
     if needs.encoder is not None:
         arrays |= _heard(root, rows, *needs.encoder, device)
@@ -141,22 +142,26 @@ class PersonWindows(ClipWindows):
         size: int = 256,
         image: str = "lite0",
         blocks: int = 16,
+        points: int = 60,
         flip: bool = True,
     ) -> ClipWindows:
-        """Read a folder; ``codec`` as in :class:`TalkingWindows`; ``image``: "lite0", or a folder with CLIP's weights
-        ("clip" for the hub's).
+        """Read a folder; ``codec`` as in :class:`TalkingWindows`; ``image``: "lite0", "clip" (of the hub), or a
+        folder with CLIP's weights; ``points``: keypoints
+        that are drawn, as many as the configuration's ``pose_points``.
 
         Raises:
             MediaError, ConfigError, WeightsError: as :func:`load_clip_windows`.
         """
+        from vivant.diffusion.picture_encoders import fill_picture_encoder
         from vivant.nn.picture_encoder import picture_encoder
         from vivant.nn.pose_drawing import draw_pose
 
         place = torch.device(device)
-        look = picture_encoder(image, blocks).eval().requires_grad_(False)
-        if image == "lite0":
-            look.get_submodule("trunk").load_state_dict(imagenet_trunk(blocks).state_dict())
-        needs = ClipNeeds(length, draw=partial(draw_pose, size=(size, size)), look=look.to(place), size=size, flip=flip)
+        look = picture_encoder("lite0" if image == "lite0" else "clip", blocks).eval().requires_grad_(False)
+        fill_picture_encoder(look, None if image in ("lite0", "clip") else image)
+        needs = ClipNeeds(
+            length, draw=partial(draw_pose, size=(size, size)), points=points, look=look.to(place), size=size, flip=flip
+        )
         return load_clip_windows(folder, codec_of(codec).to(place), needs, place, split, groups, workers)
 
 

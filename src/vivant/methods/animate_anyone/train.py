@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from vivant.core.errors import ConfigError
 from vivant.diffusion.clips import latent_schedule
+from vivant.diffusion.picture_encoders import fill_picture_encoder
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.animate_anyone.config import Config
 from vivant.methods.animate_anyone.model import guider_names, token_of
-from vivant.methods.animate_anyone.weights import fill_encoder, load_codec
+from vivant.methods.animate_anyone.weights import load_codec
 from vivant.nn.transformer import BlockContext
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.latent_diffusion import kept, noised, weighted_error
@@ -74,7 +75,7 @@ def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = Non
     """A fresh start: codec and picture encoder, which stay as they are, have their weights."""
     if config.codec != "tiny":
         modules["codec"] = load_codec(config)
-        fill_encoder(modules["image_encoder"], config)
+        fill_picture_encoder(modules["image_encoder"])
 
 
 class Objective:

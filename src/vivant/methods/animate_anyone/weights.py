@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
 from vivant.diffusion.codec import load_autoencoder
+from vivant.diffusion.picture_encoders import fill_picture_encoder
 from vivant.methods.animate_anyone.config import PRESETS, Config
 from vivant.methods.animate_anyone.model import build_codec, build_modules, guider_names
-from vivant.nn.picture_encoder import ClipEncoder
-from vivant.weights.assets import asset
+from vivant.nn.picture_encoder import picture_encoder
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
@@ -23,12 +23,10 @@ from vivant.weights.modules import config_hash, load_bundled, load_single, prese
 
 Modules = dict[str, nn.Module]
 HUB = "patrolli/AnimateAnyone"
-CLIP_HUB = "lambdalabs/sd-image-variations-diffusers"
 LICENCE = "Apache-2.0 (as its authors state)"
 BUNDLED: dict[str, str] = {}
 RELEASED = ("released", "released-face")
 _METHOD = "animate-anyone"
-_LITE0 = "training/efficientnet_lite0.safetensors"
 _ENDINGS = (".safetensors", ".pth", ".bin")
 _FROZEN = ("codec", "image_encoder")
 
@@ -113,7 +111,7 @@ def _filled(modules: Modules, config: Config, preset: str, path: str | Path | No
     )
     if config.codec != "tiny":
         modules["codec"] = load_codec(config)
-        fill_encoder(modules["image_encoder"], config)
+        fill_picture_encoder(modules["image_encoder"])
     return info
 
 
@@ -126,35 +124,6 @@ def load_codec(config: Config, folder: Path | None = None) -> nn.Module:
 
         return load_lite("lite")
     return build_codec(config)
-
-
-def fill_encoder(encoder: nn.Module, config: Config, folder: Path | None = None) -> None:
-    """Put the frozen picture encoder's weights in: bundled EfficientNet-Lite0, or CLIP from a folder or the hub.
-
-    Raises:
-        WeightsError: the file is missing or does not fit.
-    """
-    if config.image == "lite0":
-        trunk = encoder.get_submodule("trunk")
-        wanted = trunk.state_dict().keys()
-        state = {
-            k: v.float() if v.is_floating_point() else v for k, v in load_state(asset(_LITE0)).items() if k in wanted
-        }
-        load_strict(trunk, state, _LITE0)
-        return
-    name = "pytorch_model"
-    file = _find(folder, name, "image_encoder") if folder else hub_file(CLIP_HUB, f"image_encoder/{name}.bin")
-    state = {key: value for key, value in load_state(file).items() if not key.endswith("position_ids")}
-    assert isinstance(encoder, ClipEncoder)
-    load_strict(encoder.net, _clip_names(encoder.net, state), str(file))
-
-
-def _clip_names(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keys with or without the level ``vision_model``, as the installed transformers has them."""
-    wanted, head = net.state_dict(), "vision_model."
-    if any(key.startswith(head) for key in wanted):
-        return dict(state)
-    return {key.removeprefix(head): value for key, value in state.items()}
 
 
 def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules, WeightsInfo]:
@@ -186,9 +155,9 @@ def _add_frozen(modules: Modules, config: Config, folder: Path | None) -> None:
         return
     vae = folder / "sd-vae-ft-mse" if folder and (folder / "sd-vae-ft-mse").is_dir() else None
     modules["codec"] = load_codec(config, vae)
-    modules["image_encoder"] = ClipEncoder()
-    own = folder if folder and (folder / "image_encoder").is_dir() else None
-    fill_encoder(modules["image_encoder"], config, own)
+    modules["image_encoder"] = picture_encoder(config.image, config.image_blocks)
+    own = folder / "image_encoder" if folder and (folder / "image_encoder").is_dir() else None
+    fill_picture_encoder(modules["image_encoder"], own)
 
 
 def _find(folder: Path | None, name: str, subfolder: str) -> Path:
@@ -204,7 +173,6 @@ def _find(folder: Path | None, name: str, subfolder: str) -> Path:
 
 __all__ = [
     "BUNDLED",
-    "CLIP_HUB",
     "HUB",
     "LICENCE",
     "add_lora",
@@ -212,7 +180,6 @@ __all__ = [
     "convert",
     "describe",
     "files_of",
-    "fill_encoder",
     "load_codec",
     "load_modules",
     "save_modules",
