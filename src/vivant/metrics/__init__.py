@@ -1,4 +1,5 @@
-"""Room: metrics. How good a result is: images, motion, identity, and one protocol for reenactment.
+"""Room: metrics. How good a result is.
 
-Definitions, ranges and directions stand in the docstrings of the functions; ``reenactment`` runs them all.
+``metric`` holds the registry of everything that is measured, ``probes`` looks at clips, ``suite`` runs over many of them,
+``protocols`` are published tables as objects, ``reenactment`` compares a method with baselines that learn nothing.
 """
