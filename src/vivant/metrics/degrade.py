@@ -197,8 +197,8 @@ class Effect:
 
 
 # Not asked, with reasons. Identity swap: another face has another shape, so its absolute pose is off by a constant; its
-# changes are not. Frame drops: held frames lose the camera's noise while the jumps grow, so the frame-to-frame error
-# says little. Frozen: the picture that stays is the source itself, so identity looks perfect.
+# changes should not be. Frame drops: held frames lose the camera's noise while the jumps grow, so the frame-to-frame
+# error says little. Frozen: the picture that stays is the source itself, so identity looks perfect.
 EXPECTED = {
     "blur": Effect((*_PICTURE, "fid-lite0", "identity-distance-dlib"), ("colour-drift", "av-offset-lite", "faceless")),
     "noise": Effect((*_PICTURE, "f-mse", "fid-lite0"), ("colour-drift", "av-offset-lite", "faceless")),

@@ -34,6 +34,10 @@ class Lab:
     speech: str = "pocketsphinx"
     _nets: dict[str, Any] = field(default_factory=dict, repr=False)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nets stay behind when a lab goes to another process, which loads its own."""
+        return self.__dict__ | {"_nets": {}}
+
     def net(self, name: str, build: Callable[[], Any]) -> Any:
         """The net called ``name``, built when it is first asked for.
 
