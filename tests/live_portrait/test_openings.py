@@ -32,6 +32,10 @@ def face(lips: float, lids: float, width: float = 0.6, frames: int = 1) -> Motio
     neutral = points.clone()
     for up, low in ((13, 14), (81, 178), (311, 402)):
         neutral[ROW[up], 1] = neutral[ROW[low], 1] = 0.4 * width
+    for ups, low in (((159, 160, 158), 145), ((386, 387, 385), 374)):  # at rest lids are 0.09 open
+        neutral[ROW[low], 1] = (-0.3 + 0.045) * width
+        for up in ups:
+            neutral[ROW[up], 1] = (-0.3 - 0.045) * width
     ratio = lids / 0.3
     return Motion(
         exp=(points - neutral)[None].repeat(frames, 1, 1), rotation=torch.eye(3).repeat(frames, 1, 1),
@@ -72,6 +76,11 @@ def test_a_blink_closes_eyes_of_any_size(share: float, left: float) -> None:
     assert gap(x, 159, 145) == pytest.approx(own * left, abs=1e-3)
     assert gap(x, 386, 374) == pytest.approx(own * left, abs=1e-3)
     assert gap(x, 160, 145) == pytest.approx(own * (0.25 + 0.75 * left), abs=1e-3)
+
+
+def test_small_eyes_still_close_by_the_drivers_change() -> None:
+    x = driven(face(0.0, 0.06), face(0.0, 0.09), face(0.0, 0.045))
+    assert gap(x, 159, 145) == pytest.approx(1.3 * 0.6 * 0.015, abs=1e-3)  # by share alone it would be 0.03
 
 
 def test_without_ratios_the_lids_move_by_the_drivers_change() -> None:

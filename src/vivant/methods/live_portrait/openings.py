@@ -3,7 +3,8 @@
 Relative motion adds the driver's change since its first frame. If that frame shows parted lips, a portrait with closed
 lips is asked to open them by less than nothing whenever the driver's close, and it speaks half; if the portrait's eyes
 are wider than the driver's, a blink leaves a slit. Where keypoints have names, the openings themselves can be carried
-over: the gap between the lips in units of the head, and the lids by the share of the driver's own wide-open eye.
+over: the gap between the lips in units of the head, and the lids at least as far shut as the driver's, by the share of
+its own wide-open eye.
 
 Axis letters: B batch, K keypoints, P pairs of an upper and a lower point. Keypoints are row vectors, x right, y down.
 """
@@ -81,7 +82,8 @@ class Openings:
         for eye, (upper, lower) in enumerate(self._eyes):
             rest = _gaps(x_s, upper, lower, own) / source.scale * target.scale * shut[:, eye : eye + 1]
             wanted = rest * (self._shut + (1 - self._shut) * share[:, eye : eye + 1])
-            missing = (wanted - _gaps(x, upper, lower, down))[..., None] * down[:, None]
+            # only ever further shut: where the driver's change alone closes more, the picture needs it to look shut
+            missing = (wanted - _gaps(x, upper, lower, down)).clamp_max(0)[..., None] * down[:, None]
             x = x.index_add(1, upper, -missing)
         return x
 
