@@ -20,7 +20,7 @@ def test_a_killed_worker_loses_nothing_and_a_killer_is_named(tmp_path) -> None:
     found = sorted(LocalEngine(2).run(crashing.work, asked, crashing.lost))
     assert [line for line in found if line.startswith("done")] == ["done 0", "done 1", "done 2", "done 4"]
     assert found[-1].startswith("lost 3: its worker died")
-    assert len(list(tmp_path.glob("3-*"))) == TRIES
+    assert 0 < len(list(tmp_path.glob("3-*"))) <= TRIES  # a neighbour that dies while it waits counts against it, too
 
 
 def test_errors_of_the_setup_are_raised(tmp_path) -> None:
