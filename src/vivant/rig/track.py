@@ -14,7 +14,7 @@ from vivant.rig.anatomy import LOWER_RIM, UPPER_RIM
 from vivant.rig.camera import Placement
 from vivant.rig.fit import HeadFit, Prior, dense_pairs, fit_head, solve
 from vivant.rig.head import HeadModel
-from vivant.rig.motion import RigMotion, expression_rows
+from vivant.rig.motion import EXPRESSION_NAMES, RigMotion, expression_rows
 
 _FIRST_FRAMES = 50  # the identity is the mean of fits among these
 _FITS = 6
@@ -23,6 +23,8 @@ _PRIOR = Prior(expression=0.5, pull=0.25)
 _EYES = ((468, 33, 133), (473, 362, 263))  # iris, the corner on the left of the picture, the other one
 _GAZE = np.array([2.0, 1.2])  # rad per width of the eye, sideways and up or down
 _BLINK_GAIN = 1.6  # closed eyes fit to a blink of 0.66 to 0.78
+MOUTH_GAIN = 1.12
+"""The prior on expressions holds fitted mouths back by so much."""
 _CLOSED_LIPS = 20  # per cent of the frames that show the lips least open are the neutral ones
 
 
@@ -78,7 +80,7 @@ class Track:
         origin = replace(first, rotation=onto.rotation) if onto else first
         pose = np.array([place.since(origin) for place in self.placements])
         pose[:, 3:] -= pose[0, 3:]  # where the head is in its picture is the still's own matter
-        expression = expression - (onto.expression if onto else calm)
+        expression = (expression - (onto.expression if onto else calm)) * _gains()
         gaze = self.gaze - (onto.gaze if onto else np.median(self.gaze, axis=0))
         if smooth and len(self) > 1:
             frames = float(fps) / 25
@@ -86,6 +88,11 @@ class Track:
             expression = gaussian_filter1d(expression, 0.5 * frames, axis=0)
             gaze = gaussian_filter1d(gaze, 1.0 * frames, axis=0)
         return RigMotion(Fraction(fps), pose, expression, gaze)
+
+
+def _gains() -> np.ndarray:
+    """(E,) what fitted units are multiplied with."""
+    return np.array([MOUTH_GAIN if name.startswith(("jaw", "mouth")) else 1.0 for name in EXPRESSION_NAMES])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from vivant.core.speech import Speech
 from vivant.rig.motion import EXPRESSION_NAMES
+from vivant.rig.track import MOUTH_GAIN
 from vivant.rig.visemes import resting_mouth
 from vivant.weights.assets import asset
 
@@ -40,7 +41,7 @@ def spoken_expression(speech: Speech, still: np.ndarray, strength: float = 1.0) 
             seen = (spectra_around(speech, first, end) - np.tile(mean, STEPS + 2 * AROUND)) / table["spread"]
             motion[first:end, rows] = seen @ table["weights"] + table["offset"]
     talking = _talking(speech.voiced)[:, None]
-    return (motion * strength + resting_mouth(still)) * talking
+    return (motion * (strength * MOUTH_GAIN) + resting_mouth(still)) * talking
 
 
 def spectra_around(speech: Speech, first: int, end: int) -> np.ndarray:
