@@ -113,8 +113,11 @@ def write_sheet(path: Path, tiles: list[np.ndarray], columns: int) -> None:
 def sheets(folder: Path, limit: int, out: Path) -> None:
     """The three contact sheets."""
     finder, fits, motions, blinks = FaceFinder(threads=1), [], [], []
-    for number, (_, rig) in enumerate(rigs(folder, limit, 3)):
-        fits.append(fit_tile(rig))
+    for number, (_, rig) in enumerate(rigs(folder, 3 * limit, 3)):
+        if len(motions) == limit:
+            break
+        if len(fits) < limit:
+            fits.append(fit_tile(rig))
         if inspect_still(rig).reasons:
             continue
         motions.append(next(rig.render(within_reach(random_motion(number), rig), SIDE, device="cpu")).image)
