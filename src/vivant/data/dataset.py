@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 
 from vivant.core.errors import ConfigError
+from vivant.data.device import to_device
 from vivant.data.frames import Job, decode
 from vivant.data.labels import Labels, interest, read_labels
 from vivant.data.manifest import Row
+from vivant.data.mix import shares_of
 from vivant.data.shards import read_data
 
 FAR_SHARE = 0.3
@@ -53,7 +55,7 @@ class FaceClips:
         self.points = labels[0].points
         self.rows = list(rows)
         self.device = torch.device(device)
-        self.frames = _to_device(frames, self.device)
+        self.frames = to_device(frames, self.device)
         lengths = np.array([len(item) for item in labels])
         self.starts = np.concatenate([[0], np.cumsum(lengths)])
         self._clip = np.repeat(np.arange(len(lengths)), lengths)
@@ -141,10 +143,7 @@ class FaceClips:
         return self._clip_labels["neutral"].index_select(1, picked).float().mean(0)
 
     def _shares(self, mix: dict[str, float]) -> tuple[list[str], np.ndarray]:
-        shares = {k: v for k, v in mix.items() if v > 0} or {k: float(v) for k, v in self.groups.items()}
-        missing = sorted(set(shares) - set(self._groups))
-        if missing:
-            raise ConfigError(f"The mix names {missing}, but the data has the groups {sorted(self._groups)}.")
+        shares = shares_of(mix, self.groups)
         names = sorted(shares)
         values = np.array([shares[name] for name in names])
         return names, np.cumsum(values / values.sum())
@@ -241,13 +240,3 @@ class FaceClips:
             start = int(self.starts[clip])
             names.append(f"{self.rows[clip].id}[{source - start}->{driver - start}]")
         return names
-
-
-def _to_device(frames: Tensor, device: torch.device, block: int = 4096) -> Tensor:
-    """Copy frames in blocks, so that no second copy of all of them is held."""
-    if device.type == "cpu":
-        return frames
-    out = torch.empty(frames.shape, dtype=frames.dtype, device=device)
-    for at in range(0, len(frames), block):
-        out[at : at + block].copy_(frames[at : at + block])
-    return out

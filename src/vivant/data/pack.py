@@ -15,11 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -206,23 +204,3 @@ def _fitting(image: np.ndarray, frames: np.ndarray, file: Path) -> np.ndarray:
     if image.shape != frames.shape[1:]:
         raise MediaError(f"{file} mixes frames of several sizes: pack the data again with one size.")
     return image
-
-
-def to_device(values: np.ndarray, device: torch.device, block: int = 4096) -> torch.Tensor:
-    """An array on a device, copied in blocks so that no second copy of all of it is held."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    if device.type == "cpu":
-        return tensor
-    out = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
-    for at in range(0, len(tensor), block):
-        out[at : at + block].copy_(tensor[at : at + block])
-    return out
-
-
-def systematic(shares: Mapping[str, float], total: int, rng: Any) -> tuple[list[str], np.ndarray]:
-    """Names in order and, for each of ``total`` draws, the number of its name, so that shares are met exactly over many
-    steps and to one draw within a step."""
-    names = sorted(name for name, share in shares.items() if share > 0)
-    edges = np.cumsum([shares[name] for name in names])
-    spots = (np.arange(total) + rng.random()) / total * edges[-1]
-    return names, np.minimum(np.searchsorted(edges, spots, side="right"), len(names) - 1)

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivant.core.errors import ConfigError
-from vivant.data.pack import Pack, read_pack, systematic, to_device
+from vivant.data.device import to_device
+from vivant.data.mix import draw_members, group_members
+from vivant.data.pack import Pack, read_pack
 
 
 class PackedPictures:
@@ -20,8 +21,7 @@ class PackedPictures:
         self.rows, self.device = pack.rows, torch.device(device)
         self.frames = to_device(pack.frames, self.device)
         self._clip, self._starts = pack.clip_of, pack.starts
-        names = np.array([row.group for row in pack.rows])[self._clip]
-        self._groups = {str(name): np.flatnonzero(names == name) for name in sorted(set(names))}
+        self._groups = group_members(np.array([row.group for row in pack.rows])[self._clip])
 
     @classmethod
     def load(
@@ -43,15 +43,7 @@ class PackedPictures:
             ConfigError: the mix names a group the data does not have.
         """
         rng = np.random.default_rng([seed, step])
-        shares = {k: v for k, v in mix.items() if v > 0} or {k: float(len(v)) for k, v in self._groups.items()}
-        missing = sorted(set(shares) - set(self._groups))
-        if missing:
-            raise ConfigError(f"The mix names {missing}, but the data has the groups {sorted(self._groups)}.")
-        names, which = systematic(shares, batch * world, rng)
-        draws = rng.random(batch * world)
-        lengths = np.array([len(self._groups[name]) for name in names])
-        places = (draws * lengths[which]).astype(np.int64)
-        index = np.array([self._groups[names[w]][p] for w, p in zip(which, places)], np.int64)
+        index = draw_members(self._groups, mix, batch * world, rng)
         index = index[rng.permutation(batch * world)][:, None]
         return torch.from_numpy(index[rank * batch : (rank + 1) * batch])
 

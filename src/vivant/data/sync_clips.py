@@ -17,6 +17,7 @@ from torch import Tensor
 from vivant.core.errors import ConfigError
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import Row, read_manifest
+from vivant.data.mix import shares_of
 
 SEGMENT = 29
 """Frames of a sample."""
@@ -84,11 +85,7 @@ class SyncClips:
 
     def _counts(self, mix: dict[str, float], total: int, rng: np.random.Generator) -> list[tuple[str, int]]:
         """Samples of each group, by systematic sampling of the shares (by size if the mix is empty)."""
-        shares = {name: share for name, share in mix.items() if share > 0}
-        shares = shares or {name: float(len(clips)) for name, clips in self._groups.items()}
-        missing = sorted(set(shares) - set(self._groups))
-        if missing:
-            raise ConfigError(f"The mix names {missing}, but the data has the groups {sorted(self._groups)}.")
+        shares = shares_of(mix, {name: len(clips) for name, clips in self._groups.items()})
         names = sorted(shares)
         edges = np.cumsum([0.0, *(shares[name] for name in names)])
         places = np.floor(edges / edges[-1] * total + rng.random()).astype(int)

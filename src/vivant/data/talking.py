@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from vivant.core.errors import ConfigError
-from vivant.data.pack import TABLE, Pack, read_pack, systematic, to_device
+from vivant.data.device import to_device
+from vivant.data.mix import draw_members, group_members
+from vivant.data.pack import TABLE, Pack, read_pack
 
 
 class TalkingFrames:
@@ -47,8 +49,7 @@ class TalkingFrames:
         self.starts, self._clip = pack.starts, pack.clip_of
         self._back = torch.arange(motion, 0, -1, device=self.device)
         self._around = torch.arange(-reach, reach + 1, device=self.device)
-        names = np.array([row.group for row in pack.rows])[self._clip]
-        self._groups = {str(name): np.flatnonzero(names == name) for name in sorted(set(names))}
+        self._groups = group_members(np.array([row.group for row in pack.rows])[self._clip])
 
     @classmethod
     def load(
@@ -79,15 +80,8 @@ class TalkingFrames:
             ConfigError: the mix names a group the data does not have.
         """
         rng = np.random.default_rng([seed, step])
-        shares = {k: v for k, v in mix.items() if v > 0} or {k: float(len(v)) for k, v in self._groups.items()}
-        missing = sorted(set(shares) - set(self._groups))
-        if missing:
-            raise ConfigError(f"The mix names {missing}, but the data has the groups {sorted(self._groups)}.")
         total = batch * world
-        names, which = systematic(shares, total, rng)
-        lengths = np.array([len(self._groups[name]) for name in names])
-        places = (rng.random(total) * lengths[which]).astype(np.int64)
-        frame = np.array([self._groups[names[w]][p] for w, p in zip(which, places)], np.int64)
+        frame = draw_members(self._groups, mix, total, rng)
         clip = self._clip[frame]
         first, last = self.starts[clip], self.starts[clip + 1] - 1
         other = first + (rng.random(total) * (last - first)).astype(np.int64)  # any frame but the drawn one

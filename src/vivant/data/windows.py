@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vivant.core.errors import ConfigError
-from vivant.data.pack import systematic
+from vivant.data.mix import shares_of, systematic
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,7 @@ class ClipWindows:
             ConfigError: the mix names a group the data does not have.
         """
         rng, total = np.random.default_rng([seed, step]), batch * world
-        shares = {k: v for k, v in mix.items() if v > 0} or {k: float(n) for k, n in self.groups.items()}
-        missing = sorted(set(shares) - set(self._groups))
-        if missing:
-            raise ConfigError(f"The mix names {missing}, but the data has the groups {sorted(self._groups)}.")
-        names, which = systematic(shares, total, rng)
+        names, which = systematic(shares_of(mix, self.groups), total, rng)
         draws = rng.random((total, 4))
         rows = [self._window(self._groups[names[w]], draw) for w, draw in zip(which, draws)]
         index = np.array(rows, np.int64)[rng.permutation(total)]
