@@ -10,9 +10,11 @@ from vivant.core.crops import CropConfig
 Region = Literal["all", "pose", "expression", "lips", "eyes"]
 
 
-GAZE_LANDMARKS = ((468, 473), (33, 362), (133, 263))
-"""Irises, and the two corners of their eyes, in the mesh of 478."""
-SEEN_LANDMARKS = (
+Parts = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+"""Points, and the anchors whose middle they are told from."""
+GAZE_LANDMARKS: Parts = (((468,), (33, 133)), ((473,), (362, 263)))
+"""Irises, told from the middle of the corners of their eyes, in the mesh of 478."""
+SEEN_LANDMARKS: Parts = (
     ((159, 145, 160, 158, 468, 105, 107), (33, 133)),
     ((386, 374, 387, 385, 473, 334, 336), (362, 263)),
     ((61, 291, 13, 14, 0, 17, 81, 311, 178, 402), (61, 291, 13, 14, 0, 17, 81, 311, 178, 402)),
@@ -41,19 +43,20 @@ class MotionSpace:
     neutral_expression: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
     @property
-    def gaze_rows(self) -> tuple[tuple[int, int], ...]:
-        """Keypoints of the irises and of their eyes' corners, empty if the space does not name them."""
-        if not {p for pair in GAZE_LANDMARKS for p in pair} <= set(self.landmarks):
-            return ()
-        return tuple((self.landmarks.index(a), self.landmarks.index(b)) for a, b in GAZE_LANDMARKS)
+    def gaze_rows(self) -> Parts:
+        """Keypoints of :data:`GAZE_LANDMARKS`, empty where not named."""
+        return self._named(GAZE_LANDMARKS)
 
     @property
-    def seen_rows(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-        """Keypoints of :data:`SEEN_LANDMARKS`, moved and anchors of each group, empty where not named."""
-        if not {p for group in SEEN_LANDMARKS for part in group for p in part} <= set(self.landmarks):
+    def seen_rows(self) -> Parts:
+        """Keypoints of :data:`SEEN_LANDMARKS`, empty where not named."""
+        return self._named(SEEN_LANDMARKS)
+
+    def _named(self, parts: Parts) -> Parts:
+        if not {p for part in parts for points in part for p in points} <= set(self.landmarks):
             return ()
         index = self.landmarks.index
-        return tuple((tuple(map(index, moved)), tuple(map(index, anchors))) for moved, anchors in SEEN_LANDMARKS)
+        return tuple((tuple(map(index, moved)), tuple(map(index, anchors))) for moved, anchors in parts)
 
 
 # facts of the released checkpoint: neutral array in units of 1e-6 (upstream resource, MIT), restricted to what is not 0

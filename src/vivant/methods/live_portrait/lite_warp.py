@@ -21,14 +21,14 @@ def _spread(space: MotionSpace) -> Tensor:
     spread = torch.full((space.keypoints,), 0.02)
     spread[[k for k in space.lips if k < 10]] = 0.006
     spread[list(space.eyes)] = 0.0024
-    spread[[row for pair in space.gaze_rows[:1] for row in pair]] = 0.0026
+    spread[[row for irises, _ in space.gaze_rows for row in irises]] = 0.0026
     return spread
 
 
 def _prior(space: MotionSpace) -> Tensor:
     """Start of each keypoint's prior in the masks; irises are small and stand among lids, so theirs is stronger."""
     prior = torch.full((space.keypoints,), 5.0)
-    prior[[row for pair in space.gaze_rows[:1] for row in pair]] = 12.0
+    prior[[row for irises, _ in space.gaze_rows for row in irises]] = 12.0
     return prior
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
 from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix, shape_offsets, take_shape
-from vivant.methods.live_portrait.config import SEEN_LANDMARKS, MotionSpace
+from vivant.methods.live_portrait.config import SEEN_LANDMARKS, MotionSpace, Parts
 from vivant.methods.live_portrait.motion import Motion
 
 Features = Tensor | dict[str, Tensor]
@@ -83,9 +83,7 @@ def with_seen_shape(motion: Motion, crops: Sequence[FaceCrop], space: MotionSpac
     return replace(motion, exp=take_shape(motion.exp, motion.keypoints(), motion.scale, groups, seen))
 
 
-def row_tensors(
-    groups: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], device: torch.device
-) -> list[tuple[Tensor, Tensor]]:
+def row_tensors(groups: Parts, device: torch.device) -> list[tuple[Tensor, Tensor]]:
     """Groups of rows as index tensors on ``device``."""
     return [(torch.tensor(moved, device=device), torch.tensor(anchors, device=device)) for moved, anchors in groups]
 

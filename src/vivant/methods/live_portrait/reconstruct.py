@@ -19,6 +19,7 @@ from vivant.methods.live_portrait.algebra import (
     take_shape,
     transform_keypoints,
 )
+from vivant.methods.live_portrait.config import Parts
 
 Batch = dict[str, Tensor]
 Outputs = dict[str, Any]
@@ -47,6 +48,11 @@ def keypoints(canonical: Tensor, motion: Batch) -> Tensor:
 def rows_of(points: tuple[int, ...], device: torch.device) -> Tensor:
     """Rows of the labels that hold these mesh landmarks."""
     return torch.tensor([TRAINING_POINTS.index(p) for p in points], device=device)
+
+
+def label_rows(parts: Parts, device: torch.device) -> Groups:
+    """Rows of the labels that hold the points of ``parts`` and their anchors."""
+    return [(rows_of(moved, device), rows_of(anchors, device)) for moved, anchors in parts]
 
 
 def fit_input(batch: Batch, size: int) -> Batch:
@@ -86,12 +92,6 @@ def reshaped(x: Tensor, groups: Groups, seen: Tensor) -> Tensor:
     """Keypoints (B, K, 3) whose parts have the offsets ``seen`` (B, N, 2) from their anchors."""
     one = torch.ones_like(x[:, :1, 0])  # at unit scale an expression moves a point by itself, so points fit too
     return take_shape(x, x, one, groups, seen)
-
-
-def iris_offsets(points: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
-    """(B, 2, 2): both irises less the middle of their eye's corners, in the picture plane."""
-    iris, left, right = (points.index_select(1, row)[..., :2] for row in rows)
-    return iris - (left + right) / 2
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:

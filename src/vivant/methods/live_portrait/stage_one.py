@@ -22,8 +22,8 @@ from vivant.methods.live_portrait.reconstruct import (
     distances,
     fit_input,
     forward,
-    iris_offsets,
     keypoints,
+    label_rows,
     motion_of,
     rows_of,
 )
@@ -74,10 +74,11 @@ class BaseObjective:
         self._eyes = [rows_of(pair, device) for pair in ((33, 133), (362, 263))]
         gaps = ((13, 81, 311, 159, 386), (14, 178, 402, 145, 374))
         self._gap_rows = [rows_of(points, device) for points in gaps]
-        self._gaze_rows = tuple(rows_of(points, device) for points in GAZE_LANDMARKS)
-        self._shape_rows = [(rows_of(moved, device), rows_of(anchors, device)) for moved, anchors in SEEN_LANDMARKS]
+        self._gaze_rows = label_rows(GAZE_LANDMARKS, device)
+        self._shape_rows = label_rows(SEEN_LANDMARKS, device)
         self._shape_kp = row_tensors(config.space.seen_rows, device)
-        self._gaze_kp = tuple(torch.tensor(pair, device=device) for pair in config.space.gaze_rows)
+        self._gaze_kp = row_tensors(config.space.gaze_rows, device)
+        self._gaze_points = torch.cat([moved for moved, _ in self._gaze_rows])
         if self.lite:
             self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
         self._importance = _importance(device)
@@ -92,7 +93,7 @@ class BaseObjective:
         batch = fit_input(self._augment(raw, generator), self.config.input_size)
         batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
         for name in ("source", "driver"):
-            batch[f"{name}_irises"] = iris_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
+            batch[f"{name}_irises"] = shape_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
             batch[f"{name}_shape"] = shape_offsets(batch[f"{name}_landmarks"], self._shape_rows)
         return batch
 
@@ -197,11 +198,11 @@ class BaseObjective:
     def _gaze(self, batch: Batch, out: Outputs) -> Tensor:
         """Irises relative to the corners of their eyes, of the keypoints and of the flow: the head's own motion hides
         them from the other terms."""
-        seen = batch["trust"].index_select(1, self._gaze_rows[0])[..., None] / 2.5
+        seen = batch["trust"].index_select(1, self._gaze_points)[..., None] / 2.5
         total = out["x_s"].new_zeros(())
         for x, name in ((out["x_s"], "source"), (out["x_d"], "driver"), (out["x_own"], "driver")):
-            total = total + ((iris_offsets(x, self._gaze_kp) - batch[f"{name}_irises"]).abs() * seen).mean()
-        carried = iris_offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
+            total = total + ((shape_offsets(x, self._gaze_kp) - batch[f"{name}_irises"]).abs() * seen).mean()
+        carried = shape_offsets(self._flow_at_landmarks(batch, out), self._gaze_rows)
         return total + 2 * ((carried - batch["source_irises"]).abs() * seen).mean()
 
     def _flow(self, batch: Batch, out: Outputs) -> Tensor:

@@ -23,6 +23,7 @@ from vivant.methods.live_portrait.reconstruct import (
     distances,
     fit_input,
     keypoints,
+    label_rows,
     motion_of,
     reshaped,
     rows_of,
@@ -59,7 +60,7 @@ class RetargetingObjective:
         ]
         self._seen = LandmarksInPicture(device) if measured and not named else None
         self._shape_kp = row_tensors(config.space.seen_rows, device)
-        self._shape_rows = [(rows_of(moved, device), rows_of(anchors, device)) for moved, anchors in SEEN_LANDMARKS]
+        self._shape_rows = label_rows(SEEN_LANDMARKS, device)
         self._region = rows_of(REGIONS.get(stage.name, CHIN), device)
         self._grid = grid_2d(config.output_size, config.output_size, device)
 
