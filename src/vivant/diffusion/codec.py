@@ -71,6 +71,30 @@ def load_autoencoder(folder: str | Path | None = None) -> tuple[Autoencoder, Wei
     return net.eval(), info
 
 
+def build_codec(name: str) -> nn.Module:
+    """The latent codec "sd" (Stable Diffusion's), "lite" or "tiny" (ours) with random weights."""
+    if name == "sd":
+        return Autoencoder(AutoencoderConfig())
+    from vivant.diffusion.lite_codec.config import PRESETS
+    from vivant.diffusion.lite_codec.model import LiteCodec
+
+    return LiteCodec(PRESETS[name])
+
+
+def load_codec(name: str, folder: str | Path | None = None, seed: int | None = None) -> nn.Module:
+    """The latent codec "lite" or "tiny" (ours), "sd" (Stable Diffusion's, from ``folder`` or the hub), or Stable
+    Diffusion's from the folder ``name``, in evaluation mode. ``seed``: of what has no weights.
+
+    Raises:
+        WeightsError: the files are missing, damaged, or of another architecture.
+    """
+    if name in ("lite", "tiny"):
+        from vivant.diffusion.lite_codec.weights import load_codec as load_lite
+
+        return load_lite(name, seed=seed)
+    return load_autoencoder(folder if name == "sd" else name)[0]
+
+
 def load_tiny_decoder(path: str | Path | None = None) -> TinyDecoder:
     """The preview decoder of Stable Diffusion's latents, from a folder or file, else the hub.
 

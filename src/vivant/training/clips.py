@@ -21,6 +21,7 @@ from vivant.core.facemesh import TRAINING_POINTS
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import Row, read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
+from vivant.diffusion.codec import load_codec
 
 FACE_POINTS = (33, 133, 362, 263, 1, 61, 291, 0, 17, 40, 270, 91, 321)
 """Mesh landmarks that V-Kps (corners of both eyes, nose tip) and the mouth's box are made of."""
@@ -121,7 +122,7 @@ class TalkingWindows(ClipWindows):
         """
         needs = ClipNeeds(length, (encoder, numbers), face=True, size=size, flip=flip)
         place = torch.device(device)
-        return load_clip_windows(folder, codec_of(codec).to(place), needs, place, split, groups, workers)
+        return load_clip_windows(folder, load_codec(codec, seed=0).to(place), needs, place, split, groups, workers)
 
 
 class PersonWindows(ClipWindows):
@@ -162,18 +163,7 @@ class PersonWindows(ClipWindows):
         needs = ClipNeeds(
             length, draw=partial(draw_pose, size=(size, size)), points=points, look=look.to(place), size=size, flip=flip
         )
-        return load_clip_windows(folder, codec_of(codec).to(place), needs, place, split, groups, workers)
-
-
-def codec_of(name: str) -> nn.Module:
-    """The latent codec "lite" or "tiny", Stable Diffusion's "sd", or that in a folder, in evaluation mode."""
-    if name in ("lite", "tiny"):
-        from vivant.diffusion.lite_codec.weights import load_codec
-
-        return load_codec(name, seed=0)
-    from vivant.diffusion.codec import load_autoencoder
-
-    return load_autoencoder(None if name == "sd" else name)[0]
+        return load_clip_windows(folder, load_codec(codec, seed=0).to(place), needs, place, split, groups, workers)
 
 
 @torch.inference_mode()

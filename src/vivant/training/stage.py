@@ -67,6 +67,17 @@ class Stage:
         if not good:
             raise ConfigError(f"Stage '{self.name}': {problem}.")
 
+    def settings_over(self, usual: Mapping[str, float]) -> dict[str, float]:
+        """The objective's ``usual`` settings with those of the stage in their place.
+
+        Raises:
+            ConfigError: a setting that the objective does not know.
+        """
+        unknown = sorted(set(self.settings) - set(usual))
+        if unknown:
+            raise ConfigError(f"The stage '{self.name}' has the unknown setting '{unknown[0]}': use {list(usual)}.")
+        return {**usual, **self.settings}
+
     def changed(self, values: Mapping[str, Any]) -> Stage:
         """The stage with fields replaced; dictionaries are merged key by key, lists become tuples.
 

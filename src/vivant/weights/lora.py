@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vivant.core.errors import WeightsError
+from vivant.weights.loading import load_state
 
 _HEADS = ("lora_unet_", "unet.", "base_model.model.", "")
 _ENDS = ((".lora_down.weight", ".lora_up.weight"), (".lora_A.weight", ".lora_B.weight"))
@@ -71,3 +73,12 @@ def _change(state: Mapping[str, Tensor], base: str, down_end: str, up_end: str, 
     if product.numel() != weight.numel():
         raise WeightsError(f"The LoRA {origin} does not fit the layer '{base}': it is for another net.")
     return (alpha / rank) * product.view(weight.shape)
+
+
+def add_lora(modules: Mapping[str, nn.Module], file: str | Path, strength: float = 1.0) -> int:
+    """Merge a LoRA of Stable Diffusion 1.5's U-Net, such as LCM-LoRA, into ``denoising_unet``; how many layers changed.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit.
+    """
+    return merge_lora(modules["denoising_unet"], load_state(file), str(file), strength)

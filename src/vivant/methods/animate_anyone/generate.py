@@ -15,24 +15,24 @@ from torch import Tensor, nn
 
 from vivant.core.controls import Controls
 from vivant.core.face import FaceCrop
-from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser, GuidanceScale
+from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
+from vivant.diffusion.clip_generator import ClipGenerator
 from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
-from vivant.diffusion.codec import check_size
 from vivant.diffusion.samplers import Sampling
 from vivant.diffusion.schedule import Spacing, timetable
-from vivant.diffusion.windows import Windows
 from vivant.methods.animate_anyone.config import Config, Options
 from vivant.methods.animate_anyone.model import guider_names, image_token
 from vivant.methods.animate_anyone.prepare import drawings, face_drawings, person, poses
-from vivant.nn.video_unet import VideoUNet
 
 
-class Generator:
+class Generator(ClipGenerator):
     """Animate Anyone's inference over the modules of one configuration.
 
     The modules are moved to ``device`` and to ``dtype``, and set to evaluation; the schedule's arithmetic and the
     latents stay in float32. ``causal`` is not used: windows look forward.
     """
+
+    config: Config
 
     def __init__(
         self,
@@ -42,19 +42,9 @@ class Generator:
         dtype: torch.dtype = torch.float32,
         causal: Callable[[], Any] | None = None,
     ) -> None:
-        self.config, self.device = config, torch.device(device)
-        self.modules = {name: module.to(self.device, dtype).eval() for name, module in modules.items()}
-        if self.device.type == "cuda":
-            for name in ("denoising_unet", "reference_unet", "codec", *guider_names(config)):
-                self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
-        self._compiled: Callable[..., Tensor] | None = None
-
-    @property
-    def _unet(self) -> VideoUNet:
-        unet = self.modules["denoising_unet"]
-        assert isinstance(unet, VideoUNet)
-        return unet
+        super().__init__(
+            modules, config, device, dtype, ("denoising_unet", "reference_unet", "codec", *guider_names(config))
+        )
 
     def generate(self, source: FaceCrop, controls: Controls, options: Options | None = None) -> Iterator[np.ndarray]:
         """Frames (O, O, 3) uint8 RGB of the person in ``source`` performing ``controls.pose``.
@@ -73,11 +63,9 @@ class Generator:
         schedule = latent_schedule("linear" if parity else config.schedule)
         spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
         table = timetable(schedule, options.steps or config.steps, spacing, stride=parity)
-        window = config.window if options.window is None else options.window
-        overlap = config.overlap if options.overlap is None else options.overlap
         return ClipPlan(
             count, (config.unet.channels, side, side), Sampling(table, options.sampler, config.prediction),
-            Windows(window, min(overlap, window - 1), options.shift), options.batch, options.seed, parity, parity,
+            self._windows(options), options.batch, options.seed, parity, parity,
         )  # fmt: skip
 
     def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
@@ -106,8 +94,7 @@ class Generator:
             total: Tensor = sum(parts[1:], parts[0])
             return total
 
-        scale = config.guidance if options.guidance is None else options.guidance
-        guidance = GuidanceScale(scale, (options.guidance_from, options.guidance_to))
+        guidance = self._guidance(options)
         conditions = ClipConditions(
             reference, tokens, added=added, added_free=True, free_reference=config.free_reference
         )
@@ -123,14 +110,3 @@ class Generator:
 
             return face_drawings(points[:, FACE], self.config.output_size)
         return (drawings(points, self.config.output_size, options),)
-
-    def _dtype(self, name: str) -> torch.dtype:
-        return next(self.modules[name].parameters()).dtype
-
-    def _net(self, options: Options) -> Callable[..., Tensor] | None:
-        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
-        if not options.compile:
-            return None
-        if self._compiled is None:
-            self._compiled = torch.compile(self._unet, fullgraph=True)
-        return self._compiled

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from vivant.diffusion.autoencoder import Autoencoder, AutoencoderConfig
+from vivant.diffusion.codec import build_codec
 from vivant.methods.animate_anyone.config import Config
 from vivant.nn.guider import Guider
 from vivant.nn.picture_encoder import Lite0Encoder, picture_encoder
@@ -39,16 +39,6 @@ def guider_names(config: Config) -> tuple[str, ...]:
     return ("pose_guider",) if config.guiders == 1 else tuple(f"pose_guider{i + 1}" for i in range(config.guiders))
 
 
-def build_codec(config: Config) -> nn.Module:
-    """The latent codec with random weights."""
-    if config.codec == "sd":
-        return Autoencoder(AutoencoderConfig())
-    from vivant.diffusion.lite_codec.config import PRESETS
-    from vivant.diffusion.lite_codec.model import LiteCodec
-
-    return LiteCodec(PRESETS[config.codec])
-
-
 def build_modules(config: Config) -> dict[str, nn.Module]:
     """The nets of ``config`` with random weights.
 
@@ -63,7 +53,7 @@ def build_modules(config: Config) -> dict[str, nn.Module]:
     encoder = modules["image_encoder"] = picture_encoder(config.image, config.image_blocks)
     if isinstance(encoder, Lite0Encoder):
         modules["image_projection"] = ImageProjection(encoder.width, config.unet.context)
-    return {**modules, "codec": build_codec(config)}
+    return {**modules, "codec": build_codec(config.codec)}
 
 
 def image_token(modules: Mapping[str, nn.Module], image: Tensor) -> Tensor:

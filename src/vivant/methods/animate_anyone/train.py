@@ -11,14 +11,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from vivant.core.errors import ConfigError
 from vivant.diffusion.clips import latent_schedule
+from vivant.diffusion.codec import load_codec
 from vivant.diffusion.picture_encoders import fill_picture_encoder
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.animate_anyone.config import Config
 from vivant.methods.animate_anyone.model import guider_names, token_of
-from vivant.methods.animate_anyone.weights import load_codec
 from vivant.nn.transformer import BlockContext
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.latent_diffusion import kept, noised, weighted_error
@@ -74,7 +73,7 @@ reference net, on the picture's token alone, for comparison."""
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
     """A fresh start: codec and picture encoder, which stay as they are, have their weights."""
     if config.codec != "tiny":
-        modules["codec"] = load_codec(config)
+        modules["codec"] = load_codec(config.codec)
         fill_picture_encoder(modules["image_encoder"])
 
 
@@ -85,12 +84,7 @@ class Objective:
         self.modules, self.config, self.stage, self.device = modules, config, stage, device
         self.critics: dict[str, nn.Module] = {}
         self.schedule = latent_schedule(config.schedule).to(device)
-        self.settings = {**_SETTINGS, **stage.settings}
-        unknown = sorted(set(self.settings) - set(_SETTINGS))
-        if unknown:
-            raise ConfigError(
-                f"The stage '{stage.name}' has the unknown setting '{unknown[0]}': use {list(_SETTINGS)}."
-            )
+        self.settings = stage.settings_over(_SETTINGS)
 
     @property
     def _unet(self) -> VideoUNet:

@@ -10,15 +10,15 @@ from torch import nn
 
 import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
-from vivant.diffusion.codec import load_autoencoder
+from vivant.diffusion.codec import load_codec
 from vivant.diffusion.picture_encoders import fill_picture_encoder
 from vivant.methods.animate_anyone.config import PRESETS, Config
-from vivant.methods.animate_anyone.model import build_codec, build_modules, guider_names
+from vivant.methods.animate_anyone.model import build_modules, guider_names
 from vivant.nn.picture_encoder import picture_encoder
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
-from vivant.weights.lora import merge_lora
+from vivant.weights.lora import add_lora
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -93,15 +93,6 @@ def convert(folder: str | Path, out: str | Path, preset: str = "released") -> Pa
     return save_modules(modules, out, describe(preset, config, licence=info.licence, source=HUB))
 
 
-def add_lora(modules: Modules, file: str | Path, strength: float = 1.0) -> int:
-    """Merge a LoRA of Stable Diffusion 1.5's U-Net, such as LCM-LoRA; how many layers changed.
-
-    Raises:
-        WeightsError: the file cannot be read, or does not fit.
-    """
-    return merge_lora(modules["denoising_unet"], load_state(file), str(file), strength)
-
-
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
     if path is None and preset not in BUNDLED:
         return random_info(preset, seed)
@@ -110,20 +101,9 @@ def _filled(modules: Modules, config: Config, preset: str, path: str | Path | No
         load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
     )
     if config.codec != "tiny":
-        modules["codec"] = load_codec(config)
+        modules["codec"] = load_codec(config.codec)
         fill_picture_encoder(modules["image_encoder"])
     return info
-
-
-def load_codec(config: Config, folder: Path | None = None) -> nn.Module:
-    """The configuration's latent codec with its weights: bundled, from a folder, or from the hub."""
-    if config.codec == "sd":
-        return load_autoencoder(folder)[0]
-    if config.codec == "lite":
-        from vivant.diffusion.lite_codec.weights import load_codec as load_lite
-
-        return load_lite("lite")
-    return build_codec(config)
 
 
 def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules, WeightsInfo]:
@@ -154,7 +134,7 @@ def _add_frozen(modules: Modules, config: Config, folder: Path | None) -> None:
         modules |= {name: fresh[name] for name in (*_FROZEN, "image_projection")}
         return
     vae = folder / "sd-vae-ft-mse" if folder and (folder / "sd-vae-ft-mse").is_dir() else None
-    modules["codec"] = load_codec(config, vae)
+    modules["codec"] = load_codec(config.codec, vae)
     modules["image_encoder"] = picture_encoder(config.image, config.image_blocks)
     own = folder / "image_encoder" if folder and (folder / "image_encoder").is_dir() else None
     fill_picture_encoder(modules["image_encoder"], own)
@@ -180,7 +160,6 @@ __all__ = [
     "convert",
     "describe",
     "files_of",
-    "load_codec",
     "load_modules",
     "save_modules",
 ]  # fmt: skip

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from vivant.core.controls import Controls
 from vivant.core.face import FaceCrop
-from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser, GuidanceScale
+from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
+from vivant.diffusion.clip_generator import ClipGenerator
 from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
-from vivant.diffusion.codec import check_size
 from vivant.diffusion.samplers import Sampling
 from vivant.diffusion.schedule import Spacing, timetable
-from vivant.diffusion.windows import Windows
 from vivant.methods.v_express.config import Config, Options
 from vivant.methods.v_express.flicker import median_filter
 from vivant.methods.v_express.prepare import (
@@ -32,15 +31,16 @@ from vivant.methods.v_express.prepare import (
     speech_windows,
 )
 from vivant.nn.transformer import Strength
-from vivant.nn.video_unet import VideoUNet
 
 
-class Generator:
+class Generator(ClipGenerator):
     """V-Express's inference over the modules of one configuration.
 
     The modules are moved to ``device`` and to ``dtype``, and set to evaluation; the schedule's arithmetic and the
     latents stay in float32. ``causal`` is not used: windows look forward.
     """
+
+    config: Config
 
     def __init__(
         self,
@@ -50,19 +50,7 @@ class Generator:
         dtype: torch.dtype = torch.float32,
         causal: Callable[[], Any] | None = None,
     ) -> None:
-        self.config, self.device = config, torch.device(device)
-        self.modules = {name: module.to(self.device, dtype).eval() for name, module in modules.items()}
-        if self.device.type == "cuda":
-            for name in ("denoising_unet", "reference_net", "v_kps_guider", "codec"):
-                self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
-        self._compiled: Callable[..., Tensor] | None = None
-
-    @property
-    def _unet(self) -> VideoUNet:
-        unet = self.modules["denoising_unet"]
-        assert isinstance(unet, VideoUNet)
-        return unet
+        super().__init__(modules, config, device, dtype, ("denoising_unet", "reference_net", "v_kps_guider", "codec"))
 
     def generate(self, source: FaceCrop, controls: Controls, options: Options | None = None) -> Iterator[np.ndarray]:
         """Frames (O, O, 3) uint8 RGB of the portrait under ``controls``, ``controls.count`` of them.
@@ -90,11 +78,6 @@ class Generator:
             latent_schedule(self.config.schedule), options.steps or self.config.steps, spacing, stride=options.upstream
         )
         return Sampling(table, options.sampler, self.config.prediction)
-
-    def _windows(self, options: Options) -> Windows:
-        window = self.config.window if options.window is None else options.window
-        overlap = self.config.overlap if options.overlap is None else options.overlap
-        return Windows(window, min(overlap, window - 1), options.shift)
 
     def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
         config = self.config
@@ -138,23 +121,8 @@ class Generator:
             self._net(options), self.modules.values(), options.reuse,
         )  # fmt: skip
 
-    def _dtype(self, name: str) -> torch.dtype:
-        return next(self.modules[name].parameters()).dtype
-
-    def _guidance(self, options: Options) -> GuidanceScale:
-        scale = self.config.guidance if options.guidance is None else options.guidance
-        return GuidanceScale(scale, (options.guidance_from, options.guidance_to))
-
     def _strength(self, options: Options) -> Strength:
         config = self.config
         reference = options.strength_reference if options.strength_reference is not None else config.reference_strength
         audio = options.strength_audio if options.strength_audio is not None else config.audio_strength
         return Strength(reference, audio)
-
-    def _net(self, options: Options) -> Callable[..., Tensor] | None:
-        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
-        if not options.compile:
-            return None
-        if self._compiled is None:
-            self._compiled = torch.compile(self._unet, fullgraph=True)
-        return self._compiled

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from vivant.diffusion.autoencoder import Autoencoder, AutoencoderConfig
+from vivant.diffusion.codec import build_codec
 from vivant.methods.v_express.config import Config
 from vivant.nn.guider import Guider
 from vivant.nn.perceiver import AudioProjection
@@ -34,16 +34,6 @@ class AttributeTokens(nn.Module):
         return values[..., None] * self.weight
 
 
-def build_codec(config: Config) -> nn.Module:
-    """The latent codec with random weights."""
-    if config.codec == "sd":
-        return Autoencoder(AutoencoderConfig())
-    from vivant.diffusion.lite_codec.config import PRESETS
-    from vivant.diffusion.lite_codec.model import LiteCodec
-
-    return LiteCodec(PRESETS[config.codec])
-
-
 def build_modules(config: Config) -> dict[str, nn.Module]:
     """The nets of ``config`` with random weights."""
     audio = config.audio
@@ -55,7 +45,7 @@ def build_modules(config: Config) -> dict[str, nn.Module]:
             audio.inputs, audio.window, audio.width, config.unet.context, audio.tokens, audio.layers, audio.heads,
             audio.head_width,
         ),
-        "codec": build_codec(config),
+        "codec": build_codec(config.codec),
     }  # fmt: skip
     if config.attributes:
         modules["attribute_tokens"] = AttributeTokens(len(config.attributes), config.unet.context)

@@ -11,12 +11,11 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from vivant.core.errors import ConfigError
 from vivant.diffusion.clips import latent_schedule
+from vivant.diffusion.codec import load_codec
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.v_express.config import Config
-from vivant.methods.v_express.weights import load_codec
 from vivant.nn.transformer import BlockContext
 from vivant.nn.v_kps import draw_v_kps_smooth
 from vivant.nn.video_unet import VideoUNet
@@ -91,7 +90,7 @@ each block anew, as the released code does. ``save_memory`` 1 computes activatio
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
     """A fresh start: the codec, which stays as it is, has its weights."""
     if config.codec != "tiny":
-        modules["codec"] = load_codec(config)
+        modules["codec"] = load_codec(config.codec)
 
 
 class Objective:
@@ -104,12 +103,7 @@ class Objective:
         # made here: a captured step may not copy numbers from the host
         self._mirror = torch.tensor([-1.0, 1.0], device=device)
         self._swap = torch.tensor([1, 0, 2], device=device)
-        self.settings = {**_SETTINGS, **stage.settings}
-        unknown = sorted(set(self.settings) - set(_SETTINGS))
-        if unknown:
-            raise ConfigError(
-                f"The stage '{stage.name}' has the unknown setting '{unknown[0]}': use {list(_SETTINGS)}."
-            )
+        self.settings = stage.settings_over(_SETTINGS)
 
     @property
     def _unet(self) -> VideoUNet:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
-from vivant.diffusion.codec import load_autoencoder
+from vivant.diffusion.codec import build_codec, load_codec
 from vivant.methods.v_express.config import PRESETS, Config
-from vivant.methods.v_express.model import build_codec, build_modules
+from vivant.methods.v_express.model import build_modules
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
-from vivant.weights.lora import merge_lora
+from vivant.weights.lora import add_lora
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -85,15 +85,6 @@ def convert(folder: str | Path, out: str | Path) -> Path:
     return save_modules(modules, out, describe("released", config, licence=info.licence, source=HUB))
 
 
-def add_lora(modules: Modules, file: str | Path, strength: float = 1.0) -> int:
-    """Merge a LoRA of Stable Diffusion 1.5's U-Net, such as LCM-LoRA; how many layers changed.
-
-    Raises:
-        WeightsError: the file cannot be read, or does not fit.
-    """
-    return merge_lora(modules["denoising_unet"], load_state(file), str(file), strength)
-
-
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
     if path is None and preset not in BUNDLED:
         return random_info(preset, seed)
@@ -102,19 +93,8 @@ def _filled(modules: Modules, config: Config, preset: str, path: str | Path | No
         load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
     )
     if config.codec != "tiny":
-        modules["codec"] = load_codec(config)
+        modules["codec"] = load_codec(config.codec)
     return info
-
-
-def load_codec(config: Config, folder: Path | None = None) -> nn.Module:
-    """The configuration's latent codec with its weights: bundled, from a folder, or from the hub."""
-    if config.codec == "sd":
-        return load_autoencoder(folder)[0]
-    if config.codec == "lite":
-        from vivant.diffusion.lite_codec.weights import load_codec as load_lite
-
-        return load_lite("lite")
-    return build_codec(config)
 
 
 def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules, WeightsInfo]:
@@ -122,7 +102,7 @@ def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules
     files = {name: _find(folder, name) if folder else hub_file(HUB, f"{name}.bin") for name in FILES}
     with torch.device("meta"):
         modules = build_modules(config)
-    codec = modules.pop("codec")
+    modules.pop("codec")
     for name, module in modules.items():
         modules[name] = module.to_empty(device="cpu")
     states = {name: load_state(file) for name, file in files.items()}
@@ -132,9 +112,8 @@ def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules
         load_strict(modules[name], state, str(files[name]))
     if "attribute_tokens" in modules:
         nn.init.normal_(modules["attribute_tokens"].get_parameter("weight"))
-    vae = None if folder is None else next((p for p in (folder / "sd-vae-ft-mse",) if p.is_dir()), None)
-    modules["codec"] = build_codec(config) if config.codec == "tiny" else load_codec(config, vae)
-    del codec
+    vae = folder / "sd-vae-ft-mse" if folder and (folder / "sd-vae-ft-mse").is_dir() else None
+    modules["codec"] = build_codec(config.codec) if config.codec == "tiny" else load_codec(config.codec, vae)
     digests = {str(file): sha256(file) for file in files.values()}
     return modules, WeightsInfo(preset, digests, LICENCE, f"{HUB} on Hugging Face" if folder is None else str(folder))
 
@@ -190,7 +169,6 @@ __all__ = [
     "convert",
     "describe",
     "from_animate_anyone",
-    "load_codec",
     "load_modules",
     "save_modules",
 ]  # fmt: skip

@@ -1,0 +1,67 @@
+"""What the generators of reference-net methods share: modules on their device, windows, guidance, the compiled net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vivant.diffusion.clip_denoiser import GuidanceScale
+from vivant.diffusion.codec import check_size
+from vivant.diffusion.windows import Windows
+from vivant.nn.video_unet import VideoUNet
+
+
+class ClipGenerator:
+    """Modules of one configuration, moved to ``device`` and ``dtype`` and set to evaluation.
+
+    ``config``, options: the method's own, read for what all these methods have (output_size, window, overlap, shift,
+    guidance with its range, compile). ``convolutional``: names of modules that run channels-last on a GPU.
+    """
+
+    config: Any
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        config: Any,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        convolutional: Iterable[str],
+    ) -> None:
+        self.config, self.device = config, torch.device(device)
+        self.modules = {name: module.to(self.device, dtype).eval() for name, module in modules.items()}
+        if self.device.type == "cuda":
+            for name in convolutional:
+                self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
+        self._compiled: Callable[..., Tensor] | None = None
+
+    @property
+    def _unet(self) -> VideoUNet:
+        unet = self.modules["denoising_unet"]
+        assert isinstance(unet, VideoUNet)
+        return unet
+
+    def _dtype(self, name: str) -> torch.dtype:
+        return next(self.modules[name].parameters()).dtype
+
+    def _windows(self, options: Any) -> Windows:
+        config = self.config
+        window = config.window if options.window is None else options.window
+        overlap = config.overlap if options.overlap is None else options.overlap
+        return Windows(window, min(overlap, window - 1), options.shift)
+
+    def _guidance(self, options: Any) -> GuidanceScale:
+        scale = self.config.guidance if options.guidance is None else options.guidance
+        return GuidanceScale(scale, (options.guidance_from, options.guidance_to))
+
+    def _net(self, options: Any) -> Callable[..., Any] | None:
+        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
+        if not options.compile:
+            return None
+        if self._compiled is None:
+            self._compiled = torch.compile(self._unet, fullgraph=True)
+        return self._compiled
