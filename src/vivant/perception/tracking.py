@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -33,43 +34,63 @@ class SceneCuts:
         return float((thumbnail * last).mean() / (thumbnail.std() * last.std())) < CUT_CORRELATION
 
 
-@dataclass
-class _Track:
-    """``face`` as last seen, in frame ``seen``."""
+class Sized(Protocol):
+    """What can be followed: where it lies and how large it is."""
 
-    face: Face
+    @property
+    def box(self) -> np.ndarray:
+        """(4,) x0, y0, x1, y1 in pixels."""
+
+    @property
+    def size(self) -> float:
+        """In pixels."""
+
+
+Seen = TypeVar("Seen", bound=Sized)
+
+
+@dataclass
+class _Track(Generic[Seen]):
+    """``thing`` as last seen, in frame ``seen``."""
+
+    thing: Seen
     seen: int
 
 
-class FaceTracker:
-    """Gives every face a number that stays with it. Not safe to call from two threads at once.
+class Tracker(ABC, Generic[Seen]):
+    """Gives everything it sees a number that stays with it. Not safe to call from two threads at once.
 
-    A face that was lost gets its old number back if it reappears near its old place within ``memory`` frames.
-    After a scene cut all numbers are new.
+    What was lost gets its old number back if it reappears within ``memory`` frames, of similar size and less than
+    ``reach`` sizes from its old place. After a scene cut all numbers are new.
     """
 
-    def __init__(
-        self,
-        max_faces: int | None = None,
-        min_presence: float = 0.5,
-        redetect_every: int = 25,
-        memory: int = 50,
-        threads: int = 2,
-    ) -> None:
-        """``redetect_every``: frames between searches for new faces, 0 = only when a face was lost."""
-        self.finder = FaceFinder(min_presence, threads)
-        self.max_faces = max_faces
-        self.redetect_every = redetect_every
-        self.memory = memory
+    reach: float
+
+    def __init__(self, most: int | None, redetect_every: int, memory: int) -> None:
+        """``most``: how many are followed at once. ``redetect_every``: frames between searches for new ones, 0 = only
+        when one was lost."""
+        self.most, self.redetect_every, self.memory = most, redetect_every, memory
         self.cut = False
         self._frame = -1
         self._next_id = 0
-        self._searched = self._looked_hard = -1
-        self._tracks: dict[int, _Track] = {}
+        self._searched = -1
+        self._tracks: dict[int, _Track[Seen]] = {}
         self._is_cut = SceneCuts()
 
-    def update(self, image: np.ndarray) -> dict[int, Face]:
-        """Faces of the next frame (H, W, 3) uint8 RGB by number; ``cut`` tells whether it began a scene.
+    @abstractmethod
+    def _again(self, image: np.ndarray, last: Seen, found: list[Seen]) -> Seen | None:
+        """``last`` in the next frame, None where it is not seen or one of ``found`` is it."""
+
+    @abstractmethod
+    def _search(self, image: np.ndarray, found: dict[int, Seen]) -> list[Seen]:
+        """Everything in the frame."""
+
+    @abstractmethod
+    def _is_known(self, thing: Seen, found: list[Seen]) -> bool:
+        """Whether one of ``found`` is ``thing``."""
+
+    def update(self, image: np.ndarray) -> dict[int, Seen]:
+        """What the next frame (H, W, 3) uint8 RGB shows, by number; ``cut`` tells whether it began a scene.
 
         Raises:
             MediaError: ``image`` is not an (H, W, 3) uint8 array.
@@ -79,29 +100,83 @@ class FaceTracker:
         self.cut = self._is_cut(image)
         if self.cut:
             self._tracks.clear()
-        faces = self._advance(image)
-        if self._should_search(faces):
-            self._add(self.finder.find(image, self._thorough(faces)), faces)
+        found = self._advance(image)
+        if self._should_search(found):
+            self._add(self._search(image, found), found)
             self._searched = self._frame
-        self._forget()
-        return faces
+        oldest = self._frame - self.memory
+        self._tracks = {number: track for number, track in self._tracks.items() if track.seen >= oldest}
+        return found
 
-    def _advance(self, image: np.ndarray) -> dict[int, Face]:
-        """The faces of the last frame, found again; the older of two tracks on one face wins."""
-        faces: dict[int, Face] = {}
+    def _advance(self, image: np.ndarray) -> dict[int, Seen]:
+        """What the last frame showed, found again; the older of two tracks on one thing wins."""
+        found: dict[int, Seen] = {}
         for number, track in self._tracks.items():
             if track.seen != self._frame - 1:
                 continue
-            face = self.finder.runner(image, track.face.landmarks)
-            if face.score >= self.finder.min_presence and not is_known(face, list(faces.values()), SAME_FACE):
-                faces[number] = face
-                self._tracks[number] = _Track(face, self._frame)
-        return faces
+            thing = self._again(image, track.thing, list(found.values()))
+            if thing is not None:
+                found[number] = thing
+                self._tracks[number] = _Track(thing, self._frame)
+        return found
 
-    def _should_search(self, faces: dict[int, Face]) -> bool:
+    def _should_search(self, found: dict[int, Seen]) -> bool:
         was_there = sum(track.seen >= self._frame - 1 for track in self._tracks.values())
         due = self.redetect_every > 0 and self._frame - self._searched >= self.redetect_every
-        return self._frame == 0 or self.cut or due or not faces or len(faces) < was_there
+        return self._frame == 0 or self.cut or due or not found or len(found) < was_there
+
+    def _add(self, things: list[Seen], found: dict[int, Seen]) -> None:
+        """Put those of ``things`` that are not in ``found`` yet into it, under an old number or a new one."""
+        for thing in things:
+            if self.most is not None and len(found) >= self.most:
+                return
+            if self._is_known(thing, list(found.values())):
+                continue
+            number = self._revived(thing, found)
+            if number is None:
+                number, self._next_id = self._next_id, self._next_id + 1
+            found[number] = thing
+            self._tracks[number] = _Track(thing, self._frame)
+
+    def _revived(self, thing: Seen, found: dict[int, Seen]) -> int | None:
+        """The number of the lost one that ``thing`` most likely is: near its place and of similar size."""
+        best, nearest = None, self.reach
+        for number, track in self._tracks.items():
+            if number in found or not 0.5 < thing.size / max(track.thing.size, 1e-6) < 2:
+                continue
+            distance = float(np.linalg.norm(_centre(thing) - _centre(track.thing))) / track.thing.size
+            if distance < nearest:
+                best, nearest = number, distance
+        return best
+
+
+class FaceTracker(Tracker[Face]):
+    """Faces by number: landmarks lead to the next frame's landmarks."""
+
+    reach = 1.5
+
+    def __init__(
+        self,
+        max_faces: int | None = None,
+        min_presence: float = 0.5,
+        redetect_every: int = 25,
+        memory: int = 50,
+        threads: int = 2,
+    ) -> None:
+        super().__init__(max_faces, redetect_every, memory)
+        self.finder = FaceFinder(min_presence, threads)
+        self._looked_hard = -1
+
+    def _again(self, image: np.ndarray, last: Face, found: list[Face]) -> Face | None:
+        face = self.finder.runner(image, last.landmarks)
+        present = face.score >= self.finder.min_presence and not is_known(face, found, SAME_FACE)
+        return face if present else None
+
+    def _search(self, image: np.ndarray, found: dict[int, Face]) -> list[Face]:
+        return self.finder.find(image, self._thorough(found))
+
+    def _is_known(self, thing: Face, found: list[Face]) -> bool:
+        return is_known(thing, found)
 
     def _thorough(self, faces: dict[int, Face]) -> bool:
         """Look hard into a new scene, and now and then while nobody is seen: not in every frame, it is slow."""
@@ -110,34 +185,6 @@ class FaceTracker:
         if thorough:
             self._looked_hard = self._frame
         return thorough
-
-    def _add(self, found: list[Face], faces: dict[int, Face]) -> None:
-        """Put faces of ``found`` that are not in ``faces`` yet into it, under an old number or a new one."""
-        for face in found:
-            if self.max_faces is not None and len(faces) >= self.max_faces:
-                return
-            if is_known(face, list(faces.values())):
-                continue
-            number = self._revived(face, faces)
-            if number is None:
-                number, self._next_id = self._next_id, self._next_id + 1
-            faces[number] = face
-            self._tracks[number] = _Track(face, self._frame)
-
-    def _revived(self, face: Face, faces: dict[int, Face]) -> int | None:
-        """The number of the lost face that ``face`` most likely is: near its place and of similar size."""
-        best, nearest = None, 1.5
-        for number, track in self._tracks.items():
-            if number in faces or not 0.5 < face.size / max(track.face.size, 1e-6) < 2:
-                continue
-            distance = float(np.linalg.norm(_centre(face) - _centre(track.face))) / track.face.size
-            if distance < nearest:
-                best, nearest = number, distance
-        return best
-
-    def _forget(self) -> None:
-        oldest = self._frame - self.memory
-        self._tracks = {number: track for number, track in self._tracks.items() if track.seen >= oldest}
 
 
 def follow(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Iterator[Face | None]:
@@ -152,23 +199,6 @@ def follow(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Itera
         FaceError: the first frame with faces has too few for the number.
     """
     return follow_choice(frames, FaceTracker(), parse_choice(choice, "face"), "face")
-
-
-class _Sized(Protocol):
-    @property
-    def size(self) -> float: ...
-
-
-Seen = TypeVar("Seen", bound=_Sized)
-
-
-class Tracker(Protocol[Seen]):
-    """Something that numbers what it sees."""
-
-    cut: bool
-
-    def update(self, image: np.ndarray) -> dict[int, Seen]:
-        """What the next frame shows, by number."""
 
 
 def follow_choice(
@@ -210,5 +240,5 @@ def parse_choice(choice: str | int, noun: str) -> int:
     return int(text)
 
 
-def _centre(face: Face) -> np.ndarray:
-    return (face.box[:2] + face.box[2:]) / 2
+def _centre(thing: Sized) -> np.ndarray:
+    return (thing.box[:2] + thing.box[2:]) / 2

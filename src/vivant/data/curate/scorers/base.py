@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ Scores = dict[str, Any]
 """Numbers by name, None where they mean nothing; and what later steps read: hashes, series, embeddings."""
 
 
-class Scorer:
+class Scorer(ABC):
     """Looks at one clip: made with its :class:`View`, shown every frame, asked for its scores at the end.
 
     ``name``: of the scorer, the first part of its scores' names. ``version``: raised whenever the same clip could get
@@ -35,9 +36,9 @@ class Scorer:
         """The next frame (H, W, 3) uint8 RGB with the face's landmarks (478, 3); ``seen`` is False where they were
         bridged."""
 
+    @abstractmethod
     def finish(self) -> Scores:
         """The scores, without the scorer's name before theirs."""
-        raise NotImplementedError
 
 
 SCORERS: dict[str, str] = {
