@@ -32,7 +32,9 @@ class Scorer(ABC):
     def __init__(self, view: View) -> None:
         self.view = view
 
-    def see(self, image: np.ndarray, landmarks: np.ndarray, seen: bool) -> None:
+    def see(  # noqa: B027 - a hook: scorers with frames = False leave it
+        self, image: np.ndarray, landmarks: np.ndarray, seen: bool
+    ) -> None:
         """The next frame (H, W, 3) uint8 RGB with the face's landmarks (478, 3); ``seen`` is False where they were
         bridged."""
 
