@@ -177,7 +177,7 @@ def test_pickles_with_code_never_run(refused, tmp_path, portrait_path, option, n
         (("--dtype", "fp7"), "fp7"),
         (("--dtype", "fp16", "--device", "cpu"), "fp16 needs a GPU"),
         (("--multiplier", "nan"), "multiplier"),
-        (("--batch", "0"), "batch"),
+        (("--batch-size", "0"), "batch"),
         (("--save-motion", "motion.bin"), ".safetensors"),
         (("--neutral-frame", "soon"), "soon"),
         (("--neutral-frame", "99"), "99"),

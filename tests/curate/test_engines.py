@@ -7,8 +7,8 @@ from pathlib import Path
 import crashing
 import pytest
 
+from vivant.core.engines import TRIES, LocalEngine, make_engine
 from vivant.core.errors import ConfigError
-from vivant.data.curate.engines import TRIES, LocalEngine, make_engine
 
 
 def jobs(folder: Path, *kinds: str) -> list[tuple[str, str, int]]:

@@ -18,7 +18,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import crashing
 from vivant.apps.cli import main
-from vivant.data.curate.engines import make_engine
+from vivant.core.engines import make_engine
 
 engine = make_engine("ray", workers=2)
 jobs = [(sys.argv[2], "once" if number == 2 else "good", number) for number in range(5)]

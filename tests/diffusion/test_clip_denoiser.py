@@ -219,7 +219,7 @@ def test_a_full_memory_says_what_to_lower():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     plan = ClipPlan(2, (CHANNELS, SIDE, SIDE), sampling(), Windows(4, 1))
-    with pytest.raises(ConfigError, match="lower --batch or --window"):
+    with pytest.raises(ConfigError, match="lower --batch-size or --window"):
         list(make_frames(predict, None, plan, torch.device("cpu")))
 
 

@@ -26,6 +26,7 @@ def desk(tmp_path_factory, portrait_path, driver_path):
     folder = tmp_path_factory.mktemp("readme")
     (folder / "face.jpg").write_bytes(portrait_path.read_bytes())
     (folder / "talk.mp4").write_bytes(driver_path.read_bytes())
+    (folder / "jobs.jsonl").write_text('{"source": "face.jpg", "driving": "talk.mp4", "output": "many.mp4"}\n')
     return folder
 
 
@@ -49,7 +50,9 @@ def test_command_runs(words, desk, monkeypatch, capsys):
         assert code in (0, 1) and "disk" in printed.out
     else:
         assert code == 0, printed.err
-    if argv[0] in RENDERS:
+    if "--batch" in argv:
+        assert (desk / argv[argv.index("-o") + 1] / "many.mp4").stat().st_size > 0
+    elif argv[0] in RENDERS:
         paths = [Path(line) for line in printed.out.splitlines()]
         assert paths and all(path.stat().st_size > 0 for path in paths)
 

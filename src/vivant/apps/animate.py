@@ -19,6 +19,7 @@ from vivant.apps.arguments import (
     loading,
     number,
 )
+from vivant.apps.batch import add_batch_arguments
 from vivant.core.errors import ConfigError
 from vivant.core.registry import default_method, get_method
 
@@ -64,6 +65,7 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
         "--quality", default=18, type=number(int, "--quality"), metavar="N",
         help="0 (best, largest) to 51 (default 18)",
     )  # fmt: skip
+    add_batch_arguments(parser)
     add_loading_arguments(parser, spec)
     add_method_arguments(parser, spec)
 
@@ -99,6 +101,10 @@ def default_output(source: str, driving: str | None, suffix: str) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Animate, or edit when only sliders are given; prints the output's path."""
+    if args.batch is not None:
+        from vivant.apps.batch import run as run_list
+
+        return run_list(args)
     source = require_source(args)
     sliders = collect(args, SLIDER)
     if args.driving is None and args.audio is None and args.keypoints is None and sliders:

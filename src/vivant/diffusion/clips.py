@@ -75,5 +75,5 @@ def _explained(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield from frames
     except torch.cuda.OutOfMemoryError as error:
         raise ConfigError(
-            "The GPU's memory does not suffice: lower --batch or --window, or use --dtype fp16 or bf16."
+            "The GPU's memory does not suffice: lower --batch-size or --window, or use --dtype fp16 or bf16."
         ) from error

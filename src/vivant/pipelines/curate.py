@@ -133,7 +133,7 @@ def run_plan(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """Cut videos into clips and score them; returns 1 if some videos could not be used."""
-    from vivant.data.curate.engines import make_engine
+    from vivant.core.engines import make_engine
     from vivant.data.curate.files import write_json
     from vivant.data.curate.score import Done, Job, make_jobs, problems, run_job
     from vivant.data.curate.scorers.base import DEFAULT
@@ -183,8 +183,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_export(args: argparse.Namespace) -> int:
     """Write the data set; returns 1 if some clips could not be written."""
+    from vivant.core.engines import make_engine
     from vivant.data.curate.decide import read_decisions
-    from vivant.data.curate.engines import make_engine
     from vivant.data.curate.export import Done, Job, finish, make_jobs, run_job
 
     work, out = _work(args), Path(args.out)

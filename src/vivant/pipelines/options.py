@@ -17,7 +17,7 @@ STRENGTH_FIELDS = {"motion": "multiplier"}
 """Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
 
 
-PUBLIC_NAMES = {"driving": "driving_option"}
+PUBLIC_NAMES = {"driving": "driving_option", "batch": "batch_size"}
 """Fields of a method's Options whose name means an input elsewhere -> the name people use."""
 
 

@@ -102,9 +102,9 @@ class RayEngine:
     """Ray Data over a cluster: ``ray start`` on the machines, or a local cluster if none runs. The work folder and the
     videos must lie where all machines see them under the same path. Ray itself does a job again whose worker died."""
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+    def __init__(self, workers: int | None = None, address: str | None = None, gpus: float = 0.0) -> None:
         """``workers``: jobs at the same time, as many as the cluster has cores by default. ``address``: of a running
-        cluster, "auto" for the one of this machine, None to start a local one.
+        cluster, "auto" for the one of this machine, None to start a local one. ``gpus``: that a job holds.
 
         Raises:
             MissingExtraError: Ray is not installed.
@@ -113,7 +113,7 @@ class RayEngine:
             import ray
         except ImportError:
             raise MissingExtraError("ray[data]", "ray", "Working on a Ray cluster") from None
-        self.workers = workers
+        self.workers, self.gpus = workers, gpus
         if not ray.is_initialized():
             options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
             if address is None:
@@ -136,13 +136,13 @@ class RayEngine:
             return {"done": work(row["job"])}
 
         rows = ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=len(jobs))
-        done = rows.map(one, num_cpus=1, concurrency=self.workers)
+        done = rows.map(one, num_cpus=1, num_gpus=self.gpus or None, concurrency=self.workers)
         for row in done.iter_rows():
             yield row["done"]
 
 
-def make_engine(name: str, workers: int | None = None, address: str | None = None) -> Engine:
-    """The engine ``local`` or ``ray``.
+def make_engine(name: str, workers: int | None = None, address: str | None = None, gpus: float = 0.0) -> Engine:
+    """The engine ``local`` or ``ray``; ``gpus``: that a job on Ray holds.
 
     Raises:
         ConfigError: another name. MissingExtraError: Ray is not installed.
@@ -150,5 +150,5 @@ def make_engine(name: str, workers: int | None = None, address: str | None = Non
     if name == "local":
         return LocalEngine(workers)
     if name == "ray":
-        return RayEngine(workers, address)
+        return RayEngine(workers, address, gpus)
     raise ConfigError(f"There is no engine '{name}': use local or ray.")
