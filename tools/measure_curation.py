@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vivant.core.clip import Audio
+from vivant.core.engines import LocalEngine
 from vivant.data.curate.alike import duplicate_groups
-from vivant.data.curate.engines import LocalEngine
 from vivant.data.curate.files import all_clips, write_json
 from vivant.data.curate.plan import Settings, make_plan
 from vivant.data.curate.rules import Rule
