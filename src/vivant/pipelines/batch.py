@@ -70,7 +70,8 @@ def read_list(path: str | os.PathLike[str], out: Path, defaults: Mapping[str, An
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(f"The list of jobs '{path}' cannot be read: check the path.") from error
-    jobs, lines = [], {}
+    jobs: list[tuple[int, Job]] = []
+    lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             job = _read_line(line, f"{path} line {number}", Path(path).parent, out, defaults)

@@ -155,7 +155,7 @@ def run_job(job: Job, models: Models) -> Made:
         VivantError: an input cannot be used; the message is one sentence.
     """
     begin = time.perf_counter()
-    inputs = dict(job.inputs)
+    inputs: dict[str, Any] = dict(job.inputs)
     check_output(job.output, inputs=tuple(inputs.values()))
     pipe = models.get(**{**job.loading, "method": job.method})
     view = {name: value for name, value in job.view.items() if name != "quality"}
