@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import QuietObjective, ToySamples, toy_modules, toy_stage
+from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
 from vivant.training.checkpoint import latest_checkpoint, load_checkpoint
@@ -32,7 +32,7 @@ def losses(out: Path) -> list[float]:
 def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: bool) -> None:
     torch.set_num_threads(1)
     one = Trainer(
-        toy_modules(norm=False), None, toy_stage(critics_from=0.5), QuietObjective, ToySamples(), tmp_path / "one",
+        toy_modules(), None, toy_stage(critics_from=0.5, accumulate=2), ToyObjective, ToySamples(), tmp_path / "one",
         options=LoopOptions(log_every=5),
     )  # fmt: skip
     one.run()
@@ -55,8 +55,8 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: bool) -> Non
     assert set(moments[0]) == set(moments[1])
     for name, value in moments[0].items():  # also where each process kept only its share
         torch.testing.assert_close(moments[1][name].reshape(value.shape), value, atol=2e-5, rtol=1e-3)
-    # the first process logs the mean over its own half of each batch, so its curve only resembles the whole one
-    assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=0.3)
+    # noise, batch norms and parts of the batch are those of one process, so the curves are, too
+    assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
 
 
 def test_alone_nothing_is_shared() -> None:

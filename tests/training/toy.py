@@ -35,7 +35,7 @@ class ToySamples:
 def toy_modules(norm: bool = True) -> dict[str, nn.Module]:
     torch.manual_seed(0)
     middle: list[nn.Module] = [nn.BatchNorm2d(6)] if norm else []
-    net = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), *middle, nn.ReLU(), nn.Conv2d(6, 3, 1))
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1, bias=not norm), *middle, nn.ReLU(), nn.Conv2d(6, 3, 1))
     return {"net": net, "frozen": nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))}
 
 

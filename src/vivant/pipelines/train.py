@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-every", type=int, default=20, help="steps between log lines (default: 20)")
     parser.add_argument("--keep", type=int, default=2, help="checkpoints kept of each stage (default: 2)")
     parser.add_argument("--no-capture", action="store_true", help="do not run steps as CUDA graphs")
+    parser.add_argument("--capture-many", action="store_true", help="run steps of several processes as graphs, too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -174,8 +175,8 @@ class Run:
             precision = "bf16" if self.device.type == "cuda" else "fp32"
         return LoopOptions(
             seed=self.recipe.seed, precision=precision, capture=not self.args.no_capture,
-            log_every=self.args.log_every, keep=self.args.keep, seconds=self._budget(number),
-            channels_last=self.device.type == "cuda",
+            capture_many=self.args.capture_many, log_every=self.args.log_every, keep=self.args.keep,
+            seconds=self._budget(number), channels_last=self.device.type == "cuda",
         )  # fmt: skip
 
     def _budget(self, number: int) -> float | None:

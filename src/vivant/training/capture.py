@@ -64,7 +64,8 @@ class CapturedStep:
         for generator in self._generators:
             graph.register_generator_state(generator)
         try:
-            with torch.cuda.graph(graph, stream=self._stream):
+            # several processes: NCCL's watchdog asks the device from a thread of its own, which is no reason to fail
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._compute(self._mode)
         except RuntimeError as error:
             self._recover(error)

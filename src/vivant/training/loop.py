@@ -26,6 +26,7 @@ from vivant.training.inspection import sample_sheet, validate, write_sheet
 from vivant.training.log import RunLog
 from vivant.training.protocol import Objective, ObjectiveFactory, Samples
 from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
+from vivant.training.shared_norm import share_norms
 from vivant.training.stage import Stage
 from vivant.training.step import TrainStep, choose_learning
 from vivant.training.stopping import asked_to_stop
@@ -40,13 +41,15 @@ class DivergedError(VivantError):
 @dataclass(frozen=True)
 class LoopOptions:
     """How a stage is run. ``precision``: "fp32" or "bf16"; ``capture``: run the step as a CUDA graph;
-    ``log_every``: steps between log lines, also how often the host waits for the device; ``keep``: checkpoints kept;
-    ``seconds``: time budget that overrides the stage's own; ``channels_last``: memory order of 2D convolutions,
-    faster on GPUs with half precision."""
+    ``capture_many``: also with several processes, whose messages are then part of the graph; ``log_every``: steps
+    between log lines, also how often the host waits for the device; ``keep``: checkpoints kept; ``seconds``: time
+    budget that overrides the stage's own; ``channels_last``: memory order of 2D convolutions, faster on GPUs with half
+    precision."""
 
     seed: int = 0
     precision: str = "fp32"
     capture: bool = True
+    capture_many: bool = False
     log_every: int = 20
     keep: int = 3
     seconds: float | None = None
@@ -91,6 +94,7 @@ class Trainer:
         self.modules = {name: module.to(self.device) for name, module in modules.items()}
         choose_learning(self.modules, stage.trains)
         parallel.copy_from_first(self.modules.values())
+        share_norms(self.modules.values())
         self.objective: Objective = objective(self.modules, config, stage, self.device)
         parallel.copy_from_first(self.objective.critics.values())
         if self.options.channels_last:
@@ -99,7 +103,7 @@ class Trainer:
             self.objective, self.modules, stage, samples, self.device,
             self.options.precision, self.options.log_every,
         )  # fmt: skip
-        alone = parallel.world() == 1
+        alone = parallel.world() == 1 or self.options.capture_many
         self._captured = CapturedStep(
             self.step.compute, self.device, [self.step.generator], self.options.capture and alone
         )
@@ -173,16 +177,21 @@ class Trainer:
         self._rate = self.step.optimizer.set_factor(factor)
         if self.step.critic_optimizer is not None:
             self.step.critic_optimizer.set_factor(factor)
-        seed = step_seed(self.options.seed, stage.name, number, parallel.rank())
+        seed = step_seed(self.options.seed, stage.name, number)
         self.step.fill(self._draw(number), self._pending, average_rate(number, stage.ema_decay), seed)
         self._captured(adversarial)
         self.done_steps += 1
         self._pending += 1
 
     def _draw(self, number: int) -> Tensor:
+        """This process's indices, its share of each part of the batch, so that parts do not depend on the number of
+        processes."""
+        parts = self._draw_whole(number).unflatten(0, (self.stage.accumulate, parallel.world(), -1))
+        return parts[:, parallel.rank()].flatten(0, 1)
+
+    def _draw_whole(self, number: int) -> Tensor:
         seed = step_seed(self.options.seed, self.stage.name, number)
-        share = self.stage.batch // parallel.world()
-        return self.samples.draw(number, seed, share, self.stage.mix, parallel.rank(), parallel.world())
+        return self.samples.draw(number, seed, self.stage.batch, self.stage.mix)
 
     def _periodic(self) -> None:
         """What happens every so many steps."""
@@ -203,7 +212,7 @@ class Trainer:
         """Wait for the device, check the recorded losses and log their means."""
         if not self._pending:
             return
-        rows, count = self.step.read(self._pending), self._pending
+        rows, count = parallel.mean_rows(self.step.read(self._pending), self.device), self._pending
         self._pending = 0
         self._check(rows, self.done_steps - count)
         mean = dict(zip(self.step.names, rows.double().mean(0).tolist()))
@@ -227,7 +236,7 @@ class Trainer:
         if not len(bad):
             return
         row, column = bad[0].tolist()
-        names = ", ".join(self.samples.describe(self._draw(first + row))[:16])
+        names = ", ".join(self.samples.describe(self._draw_whole(first + row))[:16])
         saved = latest_checkpoint(self.checkpoints)
         raise DivergedError(
             f"Stage '{self.stage.name}' step {first + row}: '{self.step.names[column]}' is {rows[row, column]} "

@@ -111,6 +111,16 @@ def copy_from_first(modules: Iterable[nn.Module]) -> None:
                 dist.broadcast(tensor, 0)
 
 
+@torch.no_grad()
+def mean_rows(rows: Tensor, device: torch.device) -> Tensor:
+    """The mean of a table of losses over all processes, on the CPU; one that is not finite anywhere stays so."""
+    if world() == 1:
+        return rows
+    there = rows.to(device)
+    dist.all_reduce(there)
+    return (there / world()).cpu()
+
+
 def agree(elapsed: float, leave: bool, device: torch.device) -> tuple[float, bool]:
     """The longest elapsed time of all processes, and whether any of them wants to leave."""
     if world() == 1:

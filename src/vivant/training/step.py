@@ -16,6 +16,7 @@ from vivant.training import parallel
 from vivant.training.average import WeightAverage
 from vivant.training.optim import Optimizer, learning_parameters
 from vivant.training.protocol import Objective, Samples
+from vivant.training.randomness import WholeBatch
 from vivant.training.stage import Stage
 
 
@@ -131,6 +132,10 @@ class TrainStep:
 
     def _part(self, index: Tensor, adversarial: bool) -> dict[str, Tensor]:
         """Forward and backward of one part of the batch. Returns its share of the loss values."""
+        with WholeBatch(len(index)):
+            return self._learn_from(index, adversarial)
+
+    def _learn_from(self, index: Tensor, adversarial: bool) -> dict[str, Tensor]:
         share = 1 / self.stage.accumulate
         with torch.no_grad():
             batch = self.objective.augment(self.samples.gather(index), self.generator)

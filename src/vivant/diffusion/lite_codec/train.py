@@ -68,9 +68,9 @@ class Objective:
         image = F.grid_sample(image, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
         gain, lift = uniform(0.75, 1.25, 3, 1, 1) * uniform(0.8, 1.2, 1, 1, 1), uniform(-0.1, 0.1, 3, 1, 1)
         image = (image * gain + lift).clamp(0, 1)
-        shape = (count, self._codec.channels, side // self._codec.factor, side // self._codec.factor)
-        noise = torch.randn(2, *shape, generator=generator, device=device)
-        return {"image": image, "sample": noise[0], "jitter": noise[1] * uniform(0, _JITTER, 1, 1, 1)}
+        shape = (self._codec.channels, side // self._codec.factor, side // self._codec.factor)
+        noise = torch.randn(count, 2, *shape, generator=generator, device=device)
+        return {"image": image, "sample": noise[:, 0], "jitter": noise[:, 1] * uniform(0, _JITTER, 1, 1, 1)}
 
     @property
     def _codec(self) -> LiteCodec:

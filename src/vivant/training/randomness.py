@@ -1,0 +1,81 @@
+"""Random numbers that do not depend on the number of processes.
+
+Every process draws for the whole batch and keeps the rows of its own samples, so that one process and many see the same
+noise on the same sample. The numbers are cheap beside the step; nothing of an objective has to know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from vivant.training import parallel
+
+_SHAPED = (torch.rand, torch.randn)
+_LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
+
+
+class WholeBatch(TorchFunctionMode):
+    """Inside, ``torch.rand``, ``randn``, ``randint``, their ``_like`` forms and dropout give this process's rows of
+    what all processes together would draw; alone it changes nothing.
+
+    ``samples``: this process's samples in the part of the batch. A tensor counts as rows of samples if its first axis
+    is a multiple of that; other shapes (one number for all) come out alike on all processes.
+    """
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples, self.rank, self.world = samples, parallel.rank(), parallel.world()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if self.world == 1:
+            return func(*args, **kwargs)
+        if func in _SHAPED:
+            return self._rows(func, (), _shape(args, kwargs), kwargs)
+        if func is torch.randint:
+            bounds, shape = _bounds(args, kwargs)
+            return self._rows(func, bounds, shape, kwargs)
+        if func in _LIKE:
+            like = args[0]
+            given = {"dtype": like.dtype, "device": like.device, **kwargs}
+            return self._rows(_LIKE[func], (), tuple(like.shape), given)
+        if func is F.dropout:
+            return self._dropout(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _rows(self, func: Callable[..., Tensor], before: tuple[Any, ...], shape: tuple[int, ...], given: Any) -> Tensor:
+        if not shape or shape[0] % self.samples:
+            return func(*before, shape, **given)
+        count = shape[0]
+        whole = func(*before, (count * self.world, *shape[1:]), **given)
+        return whole[self.rank * count : (self.rank + 1) * count]
+
+    def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if not training or p == 0:
+            return x
+        drawn = self._rows(torch.rand, (), tuple(x.shape), {"device": x.device})
+        return x * ((drawn >= p).to(x.dtype) / (1 - p))
+
+
+def _shape(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    """The shape that ``torch.rand(...)`` was asked for; taken out of ``kwargs`` if it was named."""
+    if not args:
+        return tuple(kwargs.pop("size"))
+    return tuple(args) if isinstance(args[0], int) else tuple(args[0])
+
+
+def _bounds(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(low and high, shape) of a call of ``torch.randint``."""
+    numbers = [value for value in args if isinstance(value, int)]
+    shapes = [value for value in args if not isinstance(value, int)]
+    low = kwargs.pop("low", numbers[0] if len(numbers) > 1 else 0)
+    high = kwargs.pop("high", numbers[-1] if numbers else None)
+    return (low, high), tuple(shapes[0] if shapes else kwargs.pop("size"))
