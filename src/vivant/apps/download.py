@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vivant.core.errors import ConfigError
-from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.core.registry import DEFAULT_METHOD
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,10 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the preset once, which downloads and checks its files; print them."""
-    spec = get_method(args.method)
-    if args.preset not in spec.presets:
-        raise ConfigError(f"There is no preset '{args.preset}' of {spec.name}: {', '.join(spec.presets)}.")
-    _, _, info = spec.part("weights").load_modules(args.preset)
+    from vivant.pipelines.catalog import fetch
+
+    info = fetch(args.method, args.preset)
     for file, digest in info.files.items():
         print(f"{digest}  {file}")
     print(f"Licence: {info.licence}; source: {info.source}")

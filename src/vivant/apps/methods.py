@@ -77,18 +77,7 @@ def _row(spec: MethodSpec) -> tuple[str, ...]:
 
 
 def _licences(spec: MethodSpec) -> list[str]:
-    """Licence of each preset's weights: bundled ones from the manifest, published ones from the method."""
-    from vivant.weights.assets import assets_info
+    """Licence of each preset's weights and where they are."""
+    from vivant.pipelines.catalog import offers
 
-    weights = spec.part("weights")
-    bundled, shipped = getattr(weights, "BUNDLED", {}), assets_info()
-    found = []
-    for preset in spec.presets:
-        if preset in bundled:
-            row = shipped.get(bundled[preset])
-            found.append(f"{preset}: {row.licence}, bundled" if row else f"{preset}: not bundled here")
-        elif preset.startswith("released"):
-            found.append(f"{preset}: {weights.LICENCE}, {weights.HUB}")
-        else:
-            found.append(f"{preset}: random")
-    return found
+    return [f"{offer.preset}: {', '.join(filter(None, (offer.licence, offer.place)))}" for offer in offers(spec)]

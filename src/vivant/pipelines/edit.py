@@ -78,6 +78,40 @@ def edited(pipe: Pipeline, request: Request) -> Animation:
     )
 
 
+class Editor:
+    """A still that is changed again and again: read, faces found and cut once."""
+
+    def __init__(
+        self, pipe: Pipeline, source: Media, face: str | int = "largest", match_color: bool = False, finder: Any = None
+    ) -> None:
+        """``finder``: finds the faces, the pipeline's own if None.
+
+        Raises:
+            ConfigError: the source is a video, or the method has no sliders.
+            FaceError: no usable face.
+        """
+        name = name_of(source, "source")
+        if not pipe.spec.capabilities.sliders:
+            raise ConfigError(f"The method '{pipe.spec.name}' has no sliders: give it something that drives.")
+        clip = as_clip(source, "source")
+        if clip.count != 1:
+            raise ConfigError(f"Sliders alone change a still, and {name} is a video: add a driver (-d).")
+        self._generator = pipe.generator
+        self._portrait = still_portrait(finder or pipe.finder, clip, pipe.config, face, name)
+        self._portrait.match_color = match_color
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know, for example of faces left out."""
+        return self._portrait.warnings
+
+    def picture(self, options: Any, crop_only: bool = False) -> np.ndarray:
+        """The edited picture (H, W, 3) uint8 RGB at the source's size, or the squares alone."""
+        streams = [iter([self._generator.edit(crop, options)]) for crop in self._portrait.crops]
+        frames = self._portrait.cropped(streams) if crop_only else self._portrait.pasted(streams)
+        return next(iter(frames))
+
+
 def edit_still(
     pipe: Pipeline,
     source: Media,
@@ -89,17 +123,7 @@ def edit_still(
     """The edited picture (H, W, 3) uint8 RGB at the source's size (or the squares alone), and warnings.
 
     Raises:
-        ConfigError: the source is a video, or the method has no sliders.
-        FaceError: no usable face.
+        ConfigError, FaceError: as :class:`Editor`.
     """
-    name = name_of(source, "source")
-    if not pipe.spec.capabilities.sliders:
-        raise ConfigError(f"The method '{pipe.spec.name}' has no sliders: give it something that drives.")
-    clip = as_clip(source, "source")
-    if clip.count != 1:
-        raise ConfigError(f"Sliders alone change a still, and {name} is a video: add a driver (-d).")
-    portrait = still_portrait(pipe.finder, clip, pipe.config, face, name)
-    portrait.match_color = match_color
-    streams = [iter([pipe.generator.edit(crop, options)]) for crop in portrait.crops]
-    frames = portrait.cropped(streams) if crop_only else portrait.pasted(streams)
-    return next(iter(frames)), portrait.warnings
+    editor = Editor(pipe, source, face, match_color)
+    return editor.picture(options, crop_only), editor.warnings
