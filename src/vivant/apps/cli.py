@@ -34,6 +34,7 @@ COMMANDS = {
     "edit": Command("vivant.apps.edit", "change a still by sliders"),
     "stream": Command("vivant.apps.stream", "animate live, frame by frame, from a camera or a file"),
     "demo": Command("vivant.apps.demo", "make a bundled portrait speak, offline"),
+    "ui": Command("vivant.apps.ui", "a web page: animate, edit, live camera, batch, models, evaluate"),
     "methods": Command("vivant.apps.methods", "list the methods, what they take, and their weights' licences"),
     "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
     "download": Command("vivant.apps.download", "fetch the published weights of a method"),

@@ -1,4 +1,4 @@
-"""What will happen to a picture, shown before any work: its faces, the square that a method gets, and where it returns."""
+"""What will happen to a picture, shown before any work: its faces, the square that a method gets, where it returns."""
 
 from __future__ import annotations
 

@@ -210,23 +210,39 @@ PRESETS: dict[str, Config] = {
 class Sliders:
     """Edits of a still, added to the source's own motion; 0 (or None) leaves it as it is. Ranges are inclusive."""
 
-    pitch: float = field(default=0.0, metadata={"help": "nod in degrees, positive looks down", "range": (-15, 15)})
-    yaw: float = field(default=0.0, metadata={"help": "turn in degrees", "range": (-25, 25)})
-    roll: float = field(default=0.0, metadata={"help": "tilt in degrees", "range": (-15, 15)})
-    move_x: float = field(default=0.0, metadata={"help": "shift right, crop half-widths", "range": (-0.19, 0.19)})
-    move_y: float = field(default=0.0, metadata={"help": "shift down, crop half-widths", "range": (-0.19, 0.19)})
-    zoom: float = field(default=1.0, metadata={"help": "head size factor", "range": (0.9, 1.2)})
-    gaze_x: float = field(default=0.0, metadata={"help": "eyes sideways", "range": (-30, 30)})
-    gaze_y: float = field(default=0.0, metadata={"help": "eyes up (positive) or down", "range": (-63, 63)})
-    smile: float = field(default=0.0, metadata={"help": "smile", "range": (-0.3, 1.3)})
-    wink: float = field(default=0.0, metadata={"help": "close one eye", "range": (0, 39)})
-    eyebrow: float = field(default=0.0, metadata={"help": "raise or frown the brows", "range": (-30, 30)})
-    pouting: float = field(default=0.0, metadata={"help": "mouth sideways", "range": (-0.09, 0.09)})
-    pursing: float = field(default=0.0, metadata={"help": "purse the lips", "range": (-20, 15)})
-    grin: float = field(default=0.0, metadata={"help": "show the teeth", "range": (0, 15)})
-    lip_open: float = field(default=0.0, metadata={"help": "part or press the lips", "range": (-90, 120)})
-    eyes_ratio: float | None = field(default=None, metadata={"help": "target eye opening", "range": (0, 0.8)})
-    lip_ratio: float | None = field(default=None, metadata={"help": "target lip opening", "range": (0, 0.8)})
+    pitch: float = field(
+        default=0.0, metadata={"part": "head", "help": "nod in degrees, positive looks down", "range": (-15, 15)}
+    )
+    yaw: float = field(default=0.0, metadata={"part": "head", "help": "turn in degrees", "range": (-25, 25)})
+    roll: float = field(default=0.0, metadata={"part": "head", "help": "tilt in degrees", "range": (-15, 15)})
+    move_x: float = field(
+        default=0.0, metadata={"part": "head", "help": "shift right, crop half-widths", "range": (-0.19, 0.19)}
+    )
+    move_y: float = field(
+        default=0.0, metadata={"part": "head", "help": "shift down, crop half-widths", "range": (-0.19, 0.19)}
+    )
+    zoom: float = field(default=1.0, metadata={"part": "head", "help": "head size factor", "range": (0.9, 1.2)})
+    gaze_x: float = field(default=0.0, metadata={"part": "gaze", "help": "eyes sideways", "range": (-30, 30)})
+    gaze_y: float = field(
+        default=0.0, metadata={"part": "gaze", "help": "eyes up (positive) or down", "range": (-63, 63)}
+    )
+    smile: float = field(default=0.0, metadata={"part": "smile", "help": "smile", "range": (-0.3, 1.3)})
+    wink: float = field(default=0.0, metadata={"part": "eyes", "help": "close one eye", "range": (0, 39)})
+    eyebrow: float = field(
+        default=0.0, metadata={"part": "brows", "help": "raise or frown the brows", "range": (-30, 30)}
+    )
+    pouting: float = field(default=0.0, metadata={"part": "lips", "help": "mouth sideways", "range": (-0.09, 0.09)})
+    pursing: float = field(default=0.0, metadata={"part": "lips", "help": "purse the lips", "range": (-20, 15)})
+    grin: float = field(default=0.0, metadata={"part": "smile", "help": "show the teeth", "range": (0, 15)})
+    lip_open: float = field(
+        default=0.0, metadata={"part": "lips", "help": "part or press the lips", "range": (-90, 120)}
+    )
+    eyes_ratio: float | None = field(
+        default=None, metadata={"part": "eyes", "help": "target eye opening", "range": (0, 0.8)}
+    )
+    lip_ratio: float | None = field(
+        default=None, metadata={"part": "lips", "help": "target lip opening", "range": (0, 0.8)}
+    )
 
 
 @dataclass(frozen=True)

@@ -51,29 +51,45 @@ PRESETS: dict[str, RigConfig] = {
 class Sliders:
     """Edits, added to the photo's own pose and expression; 0 leaves it as it is. Ranges are inclusive."""
 
-    yaw: float = field(default=0.0, metadata={"help": "turn in degrees, to the person's right", "range": (-30, 30)})
-    pitch: float = field(default=0.0, metadata={"help": "nod in degrees, positive looks down", "range": (-18, 18)})
-    roll: float = field(default=0.0, metadata={"help": "tilt in degrees, clockwise", "range": (-20, 20)})
-    move_x: float = field(default=0.0, metadata={"help": "shift right in cm", "range": (-2, 2)})
-    move_y: float = field(default=0.0, metadata={"help": "shift down in cm", "range": (-2, 2)})
-    zoom: float = field(default=1.0, metadata={"help": "head size factor", "range": (0.92, 1.08)})
-    gaze_x: float = field(default=0.0, metadata={"help": "eyes sideways in degrees", "range": (-22, 22)})
-    gaze_y: float = field(default=0.0, metadata={"help": "eyes up (positive) or down in degrees", "range": (-14, 14)})
-    blink: float = field(default=0.0, metadata={"help": "shut both eyes", "range": (0, 1)})
-    wink_left: float = field(default=0.0, metadata={"help": "shut the person's left eye", "range": (0, 1)})
-    wink_right: float = field(default=0.0, metadata={"help": "shut the person's right eye", "range": (0, 1)})
-    eyes_wide: float = field(default=0.0, metadata={"help": "open the eyes wide", "range": (0, 1)})
-    squint: float = field(default=0.0, metadata={"help": "narrow the eyes", "range": (0, 1)})
-    brows_up: float = field(default=0.0, metadata={"help": "raise the brows", "range": (0, 1)})
-    brows_down: float = field(default=0.0, metadata={"help": "frown", "range": (0, 1)})
-    jaw_open: float = field(default=0.0, metadata={"help": "open the mouth", "range": (0, 0.6)})
-    smile: float = field(default=0.0, metadata={"help": "smile", "range": (-0.3, 1)})
-    sad: float = field(default=0.0, metadata={"help": "pull down the corners of the mouth", "range": (0, 1)})
-    pucker: float = field(default=0.0, metadata={"help": "purse the lips", "range": (0, 1)})
-    funnel: float = field(default=0.0, metadata={"help": "round the lips as in oh", "range": (0, 1)})
-    stretch: float = field(default=0.0, metadata={"help": "stretch the lips as in ee", "range": (0, 1)})
-    press: float = field(default=0.0, metadata={"help": "press the lips together", "range": (0, 1)})
-    cheek_puff: float = field(default=0.0, metadata={"help": "puff the cheeks", "range": (0, 1)})
+    yaw: float = field(
+        default=0.0, metadata={"part": "head", "help": "turn in degrees, to the person's right", "range": (-30, 30)}
+    )
+    pitch: float = field(
+        default=0.0, metadata={"part": "head", "help": "nod in degrees, positive looks down", "range": (-18, 18)}
+    )
+    roll: float = field(
+        default=0.0, metadata={"part": "head", "help": "tilt in degrees, clockwise", "range": (-20, 20)}
+    )
+    move_x: float = field(default=0.0, metadata={"part": "head", "help": "shift right in cm", "range": (-2, 2)})
+    move_y: float = field(default=0.0, metadata={"part": "head", "help": "shift down in cm", "range": (-2, 2)})
+    zoom: float = field(default=1.0, metadata={"part": "head", "help": "head size factor", "range": (0.92, 1.08)})
+    gaze_x: float = field(
+        default=0.0, metadata={"part": "gaze", "help": "eyes sideways in degrees", "range": (-22, 22)}
+    )
+    gaze_y: float = field(
+        default=0.0, metadata={"part": "gaze", "help": "eyes up (positive) or down in degrees", "range": (-14, 14)}
+    )
+    blink: float = field(default=0.0, metadata={"part": "eyes", "help": "shut both eyes", "range": (0, 1)})
+    wink_left: float = field(
+        default=0.0, metadata={"part": "eyes", "help": "shut the person's left eye", "range": (0, 1)}
+    )
+    wink_right: float = field(
+        default=0.0, metadata={"part": "eyes", "help": "shut the person's right eye", "range": (0, 1)}
+    )
+    eyes_wide: float = field(default=0.0, metadata={"part": "eyes", "help": "open the eyes wide", "range": (0, 1)})
+    squint: float = field(default=0.0, metadata={"part": "eyes", "help": "narrow the eyes", "range": (0, 1)})
+    brows_up: float = field(default=0.0, metadata={"part": "brows", "help": "raise the brows", "range": (0, 1)})
+    brows_down: float = field(default=0.0, metadata={"part": "brows", "help": "frown", "range": (0, 1)})
+    jaw_open: float = field(default=0.0, metadata={"part": "lips", "help": "open the mouth", "range": (0, 0.6)})
+    smile: float = field(default=0.0, metadata={"part": "smile", "help": "smile", "range": (-0.3, 1)})
+    sad: float = field(
+        default=0.0, metadata={"part": "smile", "help": "pull down the corners of the mouth", "range": (0, 1)}
+    )
+    pucker: float = field(default=0.0, metadata={"part": "lips", "help": "purse the lips", "range": (0, 1)})
+    funnel: float = field(default=0.0, metadata={"part": "lips", "help": "round the lips as in oh", "range": (0, 1)})
+    stretch: float = field(default=0.0, metadata={"part": "lips", "help": "stretch the lips as in ee", "range": (0, 1)})
+    press: float = field(default=0.0, metadata={"part": "lips", "help": "press the lips together", "range": (0, 1)})
+    cheek_puff: float = field(default=0.0, metadata={"part": "lips", "help": "puff the cheeks", "range": (0, 1)})
 
 
 SLIDER_UNITS = {
