@@ -9,6 +9,7 @@ from dataclasses import Field, fields
 from typing import Any, Literal, get_args, get_origin
 
 from vivant.apps.aliases import OPTION_ALIASES, VALUE_ALIASES, spellings
+from vivant.apps.download import add_gate_arguments, apply_gates
 from vivant.core.errors import ConfigError
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.options import PUBLIC_NAMES, SEED, option_types, scalar
@@ -115,10 +116,12 @@ def add_loading_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> 
     group.add_argument("--weights", metavar="PATH", help="weights file or folder instead of the preset's own")
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", default="auto", metavar="NAME", help="auto, fp32, fp16, bf16")
+    add_gate_arguments(group)
     group.add_argument("--seed", default=0, type=number(int, "--seed"), metavar="N", help="random seed (default 0)")
 
 
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of :func:`vivant.load` from the options above."""
+    apply_gates(args)
     names = ("method", "preset", "weights", "device", "dtype", "seed")
     return {name: getattr(args, name) for name in names}

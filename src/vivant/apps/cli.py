@@ -37,7 +37,8 @@ COMMANDS = {
     "ui": Command("vivant.apps.ui", "a web page: animate, edit, live camera, batch, models, evaluate"),
     "methods": Command("vivant.apps.methods", "list the methods, what they take, and their weights' licences"),
     "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
-    "download": Command("vivant.apps.download", "fetch the published weights of a method"),
+    "download": Command("vivant.apps.download", "fetch published weights by name"),
+    "convert": Command("vivant.apps.convert", "published weights become one safetensors file"),
     "curate": Command("vivant.pipelines.curate", "turn raw videos into clips that are worth training on"),
     "train": Command("vivant.pipelines.train", "train a method"),
     "synthesize": Command(

@@ -30,6 +30,11 @@ WINDOW_SECONDS = 30
 _STRIDE = 320
 _TRANSFORMERS = {"wav2vec2": "facebook/wav2vec2-base-960h", "hubert": "facebook/hubert-base-ls960"}
 _WHISPER_BASE = ("openai/whisper-base", "model.safetensors")
+HUB_FILES = {
+    "whisper-base": (_WHISPER_BASE[0], (_WHISPER_BASE[1],)),
+    **{name: (repo, ("config.json", "model.safetensors")) for name, repo in _TRANSFORMERS.items()},
+}
+"""Encoders that are fetched from the hub: name -> (repository, files)."""
 _VARIANCE_FLOOR = 1e-7
 
 

@@ -14,6 +14,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.core.spec import MethodSpec
 from vivant.pipelines.options import build_options, unknown
+from vivant.weights.catalogue import pass_gate
 
 if TYPE_CHECKING:
     import torch
@@ -208,7 +209,11 @@ def load(
     import torch
 
     torch.manual_seed(seed)
-    modules, config, info = spec.part("weights").load_modules(preset, path, seed=seed)
+    weights_of = spec.part("weights")
+    if path is None and preset.startswith("released"):  # before anything is downloaded
+        pass_gate(f"{spec.name} ({preset})", weights_of.LICENCE)
+    modules, config, info = weights_of.load_modules(preset, path, seed=seed)
+    pass_gate(f"{spec.name} ({info.name})", info.licence)
     from vivant.controls.smoothing import OneEuroFilter
 
     modules = spec.part("model").optimize_for_inference(modules)

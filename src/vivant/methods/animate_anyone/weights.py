@@ -16,6 +16,7 @@ from vivant.methods.animate_anyone.config import PRESETS, Config
 from vivant.methods.animate_anyone.model import build_modules, guider_names
 from vivant.nn.picture_encoder import picture_encoder
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 from vivant.weights.lora import add_lora
@@ -36,6 +37,20 @@ def files_of(config: Config) -> tuple[str, ...]:
     if config.free_reference:
         return ("denoising_unet", "reference_unet", *guider_names(config))
     return ("denoising_unet", "motion_module", "reference_unet", "pose_guider")
+
+
+def _hub_name(name: str, config: Config) -> str:
+    """A released file's path in the repository."""
+    return f"reenact/{name}.pth" if config.free_reference else f"{name}.pth"
+
+
+PUBLISHED = {
+    preset: Published(
+        HUB, tuple(_hub_name(name, PRESETS[preset]) for name in files_of(PRESETS[preset])), LICENCE,
+        ("sd-vae", "clip-image"), what="Moore Threads' reproduction of the paper",
+    )
+    for preset in RELEASED
+}  # fmt: skip
 
 
 def load_modules(
@@ -110,7 +125,7 @@ def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules
     """The published files, each key of each file in its place; anything missing or left over stops the loading."""
     subfolder = "reenact" if config.free_reference else ""
     files = {
-        name: _find(folder, name, subfolder) if folder else hub_file(HUB, f"{subfolder}/{name}.pth".lstrip("/"))
+        name: _find(folder, name, subfolder) if folder else hub_file(HUB, _hub_name(name, config))
         for name in files_of(config)
     }
     with torch.device("meta"):
@@ -155,6 +170,7 @@ __all__ = [
     "BUNDLED",
     "HUB",
     "LICENCE",
+    "PUBLISHED",
     "add_lora",
     "config_hash",
     "convert",

@@ -23,15 +23,32 @@ from vivant.methods.diffused_heads.published import (
 )
 from vivant.methods.diffused_heads.unet import UNet
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import Published
 from vivant.weights.loading import load_strict, read_metadata, sha256
 from vivant.weights.modules import config_hash, describe, load_bundled, load_single, preset_of, random_info, seeded
 
-__all__ = ["BUNDLED", "HUB", "LICENCE", "config_hash", "convert", "describe", "load_modules", "save_modules"]
+__all__ = [
+    "BUNDLED",
+    "HUB",
+    "LICENCE",
+    "PUBLISHED",
+    "config_hash",
+    "convert",
+    "describe",
+    "load_modules",
+    "save_modules",
+]
 
 Modules = dict[str, nn.Module]
 HUB = "the authors' drive, linked from github.com/MStypulkowski/diffused-heads"
 """The published weights are not on the hub; they are downloaded by hand."""
 LICENCE = "CC-BY-NC-SA-4.0 (as their authors state)"
+PUBLISHED = {
+    "released": Published(
+        "", (), LICENCE, what="the U-Nets of the paper",
+        where=f"they lie on {HUB}; download them by hand, then give --weights FOLDER or vivant convert FOLDER.",
+    )
+}  # fmt: skip
 BUNDLED = {"lite": "diffused_heads/lite.safetensors"}
 _METHOD = "diffused-heads"
 

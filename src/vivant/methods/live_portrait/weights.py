@@ -13,11 +13,23 @@ from vivant.core.errors import WeightsError
 from vivant.methods.live_portrait.config import PRESETS, Config, PublishedConfig
 from vivant.methods.live_portrait.model import build_modules
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 from vivant.weights.modules import config_hash, describe, load_bundled, load_single, preset_of, random_info, seeded
 
-__all__ = ["BUNDLED", "FILES", "HUB", "LICENCE", "config_hash", "convert", "describe", "load_modules", "save_modules"]
+__all__ = [
+    "BUNDLED",
+    "FILES",
+    "HUB",
+    "LICENCE",
+    "PUBLISHED",
+    "config_hash",
+    "convert",
+    "describe",
+    "load_modules",
+    "save_modules",
+]
 
 Modules = dict[str, nn.Module]
 HUB = "KwaiVGI/LivePortrait"
@@ -30,6 +42,11 @@ FILES = {
     "stitching_retargeting_module": "liveportrait/retargeting_models/stitching_retargeting_module",
 }
 """Released file of each module, relative to the hub repository and without its ending."""
+PUBLISHED = {
+    "released": Published(
+        HUB, tuple(f"{file}.pth" for file in FILES.values()), LICENCE, what="the five nets of the paper"
+    )
+}
 BUNDLED = {"lite": "live_portrait/lite.safetensors"}
 _METHOD = "live-portrait"
 

@@ -14,6 +14,7 @@ from vivant.diffusion.codec import build_codec, load_codec
 from vivant.methods.v_express.config import PRESETS, Config
 from vivant.methods.v_express.model import build_modules
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 from vivant.weights.lora import add_lora
@@ -24,6 +25,11 @@ HUB = "tk93/V-Express"
 LICENCE = "non-commercial research (as its authors state)"
 FILES = ("denoising_unet", "motion_module", "reference_net", "v_kps_guider", "audio_projection")
 """Released files; ``motion_module`` holds keys of the denoising U-Net and wins over them."""
+PUBLISHED = {
+    "released": Published(
+        HUB, tuple(f"{name}.bin" for name in FILES), LICENCE, ("sd-vae", "wav2vec2"), what="the nets of the paper"
+    )
+}
 BUNDLED: dict[str, str] = {}
 _METHOD = "v-express"
 _ENDINGS = (".safetensors", ".bin", ".pth")
@@ -164,6 +170,7 @@ __all__ = [
     "FILES",
     "HUB",
     "LICENCE",
+    "PUBLISHED",
     "add_lora",
     "config_hash",
     "convert",
