@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from vivant.core.errors import ConfigError
 from vivant.core.registry import all_methods, get_method
 from vivant.core.spec import MethodSpec
-
-if TYPE_CHECKING:
-    from vivant.weights.cards import WeightsInfo
 
 BYTES_A_NUMBER = 4
 """Published checkpoints hold float32."""
@@ -85,17 +81,3 @@ def size_bytes(method: str, preset: str) -> tuple[int, bool]:
     with torch.device("meta"):
         modules = spec.part("model").build_modules(spec.part("config").PRESETS[preset])
     return BYTES_A_NUMBER * sum(value.numel() for m in modules.values() for value in m.state_dict().values()), False
-
-
-def fetch(method: str, preset: str) -> WeightsInfo:
-    """Load a preset once, which downloads and checks its files.
-
-    Raises:
-        ConfigError: no such method or preset.
-        WeightsError: the files cannot be had, or are damaged.
-    """
-    spec = get_method(method)
-    if preset not in spec.presets:
-        raise ConfigError(f"There is no preset '{preset}' of {spec.name}: {', '.join(spec.presets)}.")
-    info: WeightsInfo = spec.part("weights").load_modules(preset)[2]
-    return info
