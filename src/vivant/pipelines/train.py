@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STOPPED = 3
 """Exit code of a run that was asked to stop and can be resumed."""
 WEIGHTS = "weights.safetensors"
+BEST_WEIGHTS = "best.safetensors"
 FACE_CLIPS = "vivant.data.dataset:FaceClips"
 """What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
 ``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
@@ -53,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="processes that decode the data (default: one a core)")
     parser.add_argument("--log-every", type=int, default=20, help="steps between log lines (default: 20)")
     parser.add_argument("--keep", type=int, default=2, help="checkpoints kept of each stage (default: 2)")
+    parser.add_argument("--tracker", default="tensorboard", help="tensorboard (default), trackio, wandb or none")
+    parser.add_argument(
+        "--best-by", default="total", metavar="LOSS",
+        help="validation loss by which a checkpoint is kept as the best (default: total; '' for none)",
+    )  # fmt: skip
     parser.add_argument("--no-capture", action="store_true", help="do not run steps as CUDA graphs")
     parser.add_argument("--capture-many", action="store_true", help="run steps of several processes as graphs, too")
 
@@ -110,6 +116,7 @@ class Run:
             modules = outcome.modules
             if parallel.rank() == 0:
                 self._save(modules, folder / WEIGHTS, stage, outcome)
+                self._save_best(modules, folder, stage)
             if not outcome.finished:
                 return STOPPED
         if parallel.rank() == 0:
@@ -176,7 +183,8 @@ class Run:
         return LoopOptions(
             seed=self.recipe.seed, precision=precision, capture=not self.args.no_capture,
             capture_many=self.args.capture_many, log_every=self.args.log_every, keep=self.args.keep,
-            seconds=self._budget(number), channels_last=self.device.type == "cuda",
+            seconds=self._budget(number), tracker=self.args.tracker, best=self.args.best_by,
+            channels_last=self.device.type == "cuda",
         )  # fmt: skip
 
     def _budget(self, number: int) -> float | None:
@@ -223,6 +231,21 @@ class Run:
         extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": device}
         extra["processes"] = str(parallel.world())
         write_resolved(self.out / "recipe.yaml", self.recipe, self.stages, extra)
+
+    def _save_best(self, modules: dict[str, nn.Module], folder: Path, stage: Stage) -> None:
+        """The averaged weights of the best checkpoint beside those of the last one, if a validation chose one."""
+        import torch
+
+        from vivant.training.checkpoint import BEST, flat_state, latest_checkpoint, load_checkpoint, restore
+
+        path = latest_checkpoint(folder / "checkpoints", BEST)
+        if path is None:
+            return
+        last = {key: value.clone() for key, value in flat_state(modules).items()}
+        with torch.no_grad():
+            restore(modules, load_checkpoint(path)[0]["averaged"], str(path))
+            self._save(modules, folder / BEST_WEIGHTS, stage, None)
+            restore(modules, last, str(path))
 
     def _save(self, modules: dict[str, nn.Module], path: Path, stage: Stage, outcome: Outcome | None) -> None:
         """Averaged weights in float16, with what they were trained on."""

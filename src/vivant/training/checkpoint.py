@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vivant.core.errors import WeightsError
 
-LATEST = "latest"
+LATEST, BEST = "latest", "best"
 PARTS = ("modules", "averaged", "critics", "optimizer", "critic_optimizer")
 
 
@@ -39,33 +39,54 @@ def restore(modules: Mapping[str, nn.Module], flat: Mapping[str, Tensor], where:
 
 
 def save_checkpoint(
-    folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], keep: int = 3
-) -> Path:
-    """Write ``folder/step_<n>`` atomically, point ``folder/latest`` at it and keep the last ``keep``."""
+    folder: Path, step: int, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], keep: int = 3,
+    best: bool = False,
+) -> Path:  # fmt: skip
+    """Write ``folder/step_<n>`` atomically, point ``folder/latest`` at it and keep the last ``keep``, and the best.
+
+    ``best``: also point ``folder/best`` at it. A step that this run has written before is the same, so only its state
+    is written again; whoever is killed in between leaves the old state or the new one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"step_{step:08d}"
     part, target = folder / f".{name}.part", folder / name
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    for key, tensors in parts.items():
-        host = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        save_file(host, part / f"{key}.safetensors")
-    (part / "state.json").write_text(json.dumps({**state, "step": step}, indent=1), encoding="utf-8")
+    text = json.dumps({**state, "step": step}, indent=1)
     if target.exists():
-        shutil.rmtree(target)
-    os.replace(part, target)
-    pointer = folder / f".{LATEST}.part"
-    pointer.write_text(name, encoding="utf-8")
-    os.replace(pointer, folder / LATEST)
+        _write(target / "state.json", text)
+    else:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        for key, tensors in parts.items():
+            host = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+            save_file(host, part / f"{key}.safetensors")
+        _write(part / "state.json", text)
+        os.replace(part, target)
+    _write(folder / LATEST, name)
+    if best:
+        _write(folder / BEST, name)
+    kept = latest_checkpoint(folder, BEST)
     for old in sorted(folder.glob("step_*"))[: -max(1, keep)]:
-        if old != target:
+        if old not in (target, kept):
             shutil.rmtree(old)
     return target
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The folder that ``latest`` names, None if there is none."""
-    pointer = folder / LATEST
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, file)
+
+
+def forget_after(folder: Path, step: int) -> None:
+    """Remove what a killed run left of later steps than the one that is resumed."""
+    for left in (*folder.glob("step_*"), *folder.glob(".step_*.part")):
+        if left.name.startswith(".") or int(left.name.removeprefix("step_")) > step:
+            shutil.rmtree(left)
+
+
+def latest_checkpoint(folder: Path, which: str = LATEST) -> Path | None:
+    """The folder that ``latest`` (or ``best``) names, None if there is none."""
+    pointer = folder / which
     if not pointer.is_file():
         return None
     target = folder / pointer.read_text(encoding="utf-8").strip()

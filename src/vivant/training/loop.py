@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vivant.core.errors import ConfigError, VivantError
+from vivant.core.errors import ConfigError
 from vivant.training import parallel
 from vivant.training.capture import CapturedStep
 from vivant.training.checkpoint import (
     flat_state,
+    forget_after,
     latest_checkpoint,
     load_checkpoint,
     restore,
@@ -24,6 +23,7 @@ from vivant.training.checkpoint import (
 )
 from vivant.training.inspection import sample_sheet, validate, write_sheet
 from vivant.training.log import RunLog
+from vivant.training.options import DivergedError, LoopOptions, Outcome, check_fit, put_channels_last
 from vivant.training.protocol import Objective, ObjectiveFactory, Samples
 from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
 from vivant.training.shared_norm import share_norms
@@ -32,39 +32,6 @@ from vivant.training.step import TrainStep, choose_learning
 from vivant.training.stopping import asked_to_stop
 
 _AGREE_EVERY = 10
-
-
-class DivergedError(VivantError):
-    """A loss became infinite or not a number."""
-
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """How a stage is run. ``precision``: "fp32" or "bf16"; ``capture``: run the step as a CUDA graph;
-    ``capture_many``: also with several processes, whose messages are then part of the graph; ``log_every``: steps
-    between log lines, also how often the host waits for the device; ``keep``: checkpoints kept; ``seconds``: time
-    budget that overrides the stage's own; ``channels_last``: memory order of 2D convolutions, faster on GPUs with half
-    precision."""
-
-    seed: int = 0
-    precision: str = "fp32"
-    capture: bool = True
-    capture_many: bool = False
-    log_every: int = 20
-    keep: int = 3
-    seconds: float | None = None
-    channels_last: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a stage ended: ``finished`` is False after a request to stop. ``modules``: with averaged
-    weights."""
-
-    step: int
-    seconds: float
-    finished: bool
-    modules: dict[str, nn.Module]
 
 
 class Trainer:
@@ -88,7 +55,7 @@ class Trainer:
         validation: Samples | None = None,
     ) -> None:
         self.options = options or LoopOptions()
-        _check_fit(stage, self.options)
+        check_fit(stage, self.options)
         self.stage, self.samples, self.validation = stage, samples, validation
         self.device, self.out = torch.device(device), Path(out)
         self.modules = {name: module.to(self.device) for name, module in modules.items()}
@@ -98,7 +65,7 @@ class Trainer:
         self.objective: Objective = objective(self.modules, config, stage, self.device)
         parallel.copy_from_first(self.objective.critics.values())
         if self.options.channels_last:
-            _put_channels_last([*self.modules.values(), *self.objective.critics.values()])
+            put_channels_last([*self.modules.values(), *self.objective.critics.values()])
         self.step = TrainStep(
             self.objective, self.modules, stage, samples, self.device,
             self.options.precision, self.options.log_every,
@@ -116,6 +83,7 @@ class Trainer:
         self._adversarial = False
         self._rate = 0.0
         self._log: RunLog | None = None
+        self.best: float | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -136,7 +104,7 @@ class Trainer:
         self._started = time.monotonic()
         self._logged = (self.done_steps, self._seconds_before)
         first = parallel.rank() == 0
-        self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first)
+        self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first, self.options.tracker)
         try:
             with asked_to_stop() as asked:
                 finished = self._loop(asked)
@@ -201,12 +169,25 @@ class Trainer:
         if stage.sample_every and number % stage.sample_every == 0:
             self._sheet()
         if stage.validate_every and number % stage.validate_every == 0 and self.validation is not None:
-            values = validate(self.step, self.validation, self.options.seed)
-            if self._log is not None:
-                self._log.write(number, values, "validation")
+            self._validate(self.validation)
         if stage.checkpoint_every and number % stage.checkpoint_every == 0:
             self._drain()
             self.save()
+
+    def _validate(self, samples: Samples) -> None:
+        """Validation losses; a checkpoint if they are the best so far."""
+        values, name = (
+            parallel.mean_values(validate(self.step, samples, self.options.seed), self.device),
+            self.options.best,
+        )
+        if self._log is not None:
+            self._log.write(self.done_steps, values, "validation")
+        if name and name not in values:
+            raise ConfigError(f"There is no validation loss '{name}': take one of {', '.join(values)}.")
+        if name and (self.best is None or values[name] < self.best):
+            self._drain()
+            self.best = values[name]
+            self.save(best=True)
 
     def _drain(self) -> None:
         """Wait for the device, check the recorded losses and log their means."""
@@ -236,11 +217,14 @@ class Trainer:
         if not len(bad):
             return
         row, column = bad[0].tolist()
-        names = ", ".join(self.samples.describe(self._draw_whole(first + row))[:16])
-        saved = latest_checkpoint(self.checkpoints)
+        names = self.samples.describe(self._draw_whole(first + row))
+        saved, listed = latest_checkpoint(self.checkpoints), self.out / f"bad_batch_{first + row:08d}.txt"
+        if parallel.rank() == 0:
+            listed.write_text("\n".join(names) + "\n", encoding="utf-8")
         raise DivergedError(
             f"Stage '{self.stage.name}' step {first + row}: '{self.step.names[column]}' is {rows[row, column]} "
-            f"on the samples {names}; resume from {saved or 'the start'} with a lower learning rate."
+            f"on the samples {', '.join(names[:16])} (all of them in {listed}); "
+            f"resume from {saved or 'the start'} with a lower learning rate."
         )
 
     def _sheet(self) -> None:
@@ -250,8 +234,8 @@ class Trainer:
             if self._log is not None:
                 self._log.image(self.done_steps, image, "sheet")
 
-    def save(self, finished: bool = False) -> None:
-        """Write a checkpoint of the present step; ``finished`` marks the stage as done."""
+    def save(self, finished: bool = False, best: bool = False) -> None:
+        """Write a checkpoint of the present step; ``finished`` marks the stage as done, ``best`` the best so far."""
         moments = self.step.optimizer.state() if parallel.rank() == 0 or self.step.optimizer.owners else {}
         if parallel.rank() == 0:
             critics = self.step.critic_optimizer
@@ -262,8 +246,8 @@ class Trainer:
                 "optimizer": moments,
                 "critic_optimizer": critics.state() if critics else {},
             }
-            state = {"stage": self.stage.name, "seconds": self._now(), "finished": finished}
-            save_checkpoint(self.checkpoints, self.done_steps, parts, state, self.options.keep)
+            state = {"stage": self.stage.name, "seconds": self._now(), "finished": finished, "best": self.best}
+            save_checkpoint(self.checkpoints, self.done_steps, parts, state, self.options.keep, best)
 
     def _resume(self) -> None:
         path = latest_checkpoint(self.checkpoints)
@@ -280,20 +264,6 @@ class Trainer:
         if self.step.critic_optimizer is not None:
             self.step.critic_optimizer.load(parts["critic_optimizer"])
         self.done_steps, self._seconds_before = int(state["step"]), float(state["seconds"])
-
-
-def _check_fit(stage: Stage, options: LoopOptions) -> None:
-    if options.precision not in ("fp32", "bf16"):
-        raise ConfigError(f"The precision '{options.precision}' is unknown: use fp32 or bf16.")
-    if stage.batch % (parallel.world() * stage.accumulate):
-        raise ConfigError(
-            f"Stage '{stage.name}': batch {stage.batch} does not divide by {parallel.world()} processes "
-            f"with {stage.accumulate} parts each."
-        )
-
-
-def _put_channels_last(modules: Iterable[nn.Module]) -> None:
-    for top in modules:
-        for module in top.modules():
-            if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.best = state.get("best")
+        if parallel.rank() == 0:
+            forget_after(self.checkpoints, self.done_steps)

@@ -121,6 +121,14 @@ def mean_rows(rows: Tensor, device: torch.device) -> Tensor:
     return (there / world()).cpu()
 
 
+def mean_values(values: dict[str, float], device: torch.device) -> dict[str, float]:
+    """The means of numbers over all processes, so that all decide alike by them."""
+    if world() == 1:
+        return values
+    rows = torch.tensor(list(values.values()), device=device, dtype=torch.float64)
+    return dict(zip(values, mean_rows(rows, device).tolist()))
+
+
 def agree(elapsed: float, leave: bool, device: torch.device) -> tuple[float, bool]:
     """The longest elapsed time of all processes, and whether any of them wants to leave."""
     if world() == 1:
