@@ -98,7 +98,7 @@ def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
     state_file.write_text(json.dumps({**state, "finished": False}))
     assert go(place, "a", *slow, "--resume") == 0
     later = json.loads(max((place / "a" / "first" / "checkpoints").glob("step_*/state.json")).read_text())
-    assert later["step"] > state["step"] and later["seconds"] > state["seconds"] + 0.5
+    assert later["step"] > state["step"] and later["seconds"] > state["seconds"] + 0.1
 
 
 def test_an_old_run_is_not_overwritten(place: Path) -> None:
