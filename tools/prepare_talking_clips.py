@@ -20,19 +20,18 @@ from prepare_lite_data import GRID, MIT, TEST_SPEAKERS, crops, held_out
 from tqdm import tqdm
 
 from vivant.core.errors import VivantError
-from vivant.core.facemesh import TRAINING_POINTS
-from vivant.data.ingest import CROP_SIZE, label, mean_face
+from vivant.core.facemesh import FACE_POINTS, TRAINING_POINTS
+from vivant.data.ingest import CROP_SIZE, label, standard_face
 from vivant.data.labels import Labels, write_labels
 from vivant.data.manifest import Row, write_manifest
 from vivant.media.audio import read_audio
 from vivant.media.video import open_clip
 from vivant.media.writer import VideoWriter
-from vivant.training.clips import FACE_POINTS
 
 QUALITY = 20
 
 
-def grid_clip(path: Path, out: Path, template: np.ndarray, test: bool) -> Row | str:
+def grid_clip(path: Path, out: Path, test: bool) -> Row | str:
     """Track, crop and write one clip of GRID; a clip that cannot be used gives its reason."""
     name = f"grid_{path.stem}"
     video, labels = out / "clips" / f"{name}.mp4", out / "clips" / f"{name}.npz"
@@ -44,7 +43,7 @@ def grid_clip(path: Path, out: Path, template: np.ndarray, test: bool) -> Row | 
         with VideoWriter(video, open_clip(path).fps, audio=read_audio(path), quality=QUALITY) as writer:
             for frame in frames:
                 writer.write(frame)
-        np.savez_compressed(labels, **label(landmarks, template, np.array(FACE_POINTS)))
+        np.savez_compressed(labels, **label(landmarks, standard_face(), np.array(FACE_POINTS)))
     count = len(np.load(labels)["scale"])
     person = "s1" if path.parent.name == "s1" else path.stem
     return _row(name, person, "test" if test or person in TEST_SPEAKERS else "train", "grid", path, GRID, count)
@@ -99,10 +98,9 @@ def main() -> None:
     random = sorted((args.data / "rig" / "random").glob("*.mp4"))
     step = max(1, len(random) // max(1, args.rig_clips))
     rows += [rendered_clip(p, args.out, "rig") for p in tqdm(random[::step][: args.rig_clips])]
-    template = mean_face(np.concatenate([crops(path, 25, whole=False)[1] for path in others]))
     jobs = [(path, False) for path in others] + [(path, i % 20 == 7) for i, path in enumerate(first)]
     with ProcessPoolExecutor(args.processes) as pool:
-        work = [pool.submit(grid_clip, path, args.out, template, test) for path, test in jobs]
+        work = [pool.submit(grid_clip, path, args.out, test) for path, test in jobs]
         for done in tqdm(work, desc="grid"):
             found = done.result()
             if isinstance(found, str):

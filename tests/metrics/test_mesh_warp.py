@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vivant.metrics.motion import SKULL
+from vivant.core.facemesh import SKULL
 from vivant.metrics.reenactment import whole_crop
 from vivant.metrics.warp import MeshWarp, border_points, mesh_warp, relative_target, repeat_still, similarity
 from vivant.perception.pose import euler_rotation

@@ -11,7 +11,7 @@ from vivant.nn.attention import Attention
 from vivant.nn.guider import Guider
 from vivant.nn.perceiver import AudioProjection
 from vivant.nn.reference_unet import ReferenceUNet
-from vivant.nn.transformer import BlockContext, Strength
+from vivant.nn.transformer import BlockContext, Strength, attend_with_reference
 from vivant.nn.unet_blocks import UNetConfig
 from vivant.nn.video_unet import VideoUNet
 
@@ -97,7 +97,9 @@ def test_keys_of_one_row_serve_all_frames(kind):
     copied = video.project({path: t.repeat_interleave(FRAMES, 0) for path, t in bank.items()}, audio)
     if kind == "concat":  # rows are counted in frames then
         block, path = video.transformer(video.config.paths[0]).block, video.config.paths[0]
-        found = [block._joined(randn(6, 2 * FRAMES, 64, 16), 0, seen[path]) for seen in (shared, copied)]
+        found = [
+            attend_with_reference(block.attn1, randn(6, 2 * FRAMES, 64, 16), 0, seen[path]) for seen in (shared, copied)
+        ]
     else:
         found = [video(noisy, torch.tensor(7), seen, added) for seen in (shared, copied)]
     assert torch.allclose(*found, atol=1e-5)

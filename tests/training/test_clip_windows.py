@@ -12,12 +12,13 @@ import torch
 from vivant.apps.cli import main
 from vivant.core.clip import Audio
 from vivant.core.errors import ConfigError, MediaError
-from vivant.core.facemesh import TRAINING_POINTS
+from vivant.core.facemesh import FACE_POINTS, TRAINING_POINTS
 from vivant.data.labels import Labels, write_labels
 from vivant.data.manifest import Row, write_manifest
 from vivant.media.writer import VideoWriter
-from vivant.training.clips import FACE_POINTS, PersonWindows, TalkingWindows, face_arrays
-from vivant.training.latent_diffusion import box_mask
+from vivant.nn.geometry import box_mask
+from vivant.training.clip_arrays import face_arrays
+from vivant.training.clips import PersonWindows, TalkingWindows
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FRAMES, SIZE = 6, 64

@@ -15,14 +15,13 @@ from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
 from vivant.core.speech import Speech
+from vivant.diffusion.clip_inputs import portrait, speech_features
 from vivant.methods.v_express.config import PRESETS, AudioConfig, Options
 from vivant.methods.v_express.flicker import median_filter
 from vivant.methods.v_express.prepare import (
     attribute_values,
     drawings,
     keypoints,
-    portrait,
-    speech_features,
     speech_windows,
 )
 from vivant.nn.v_kps import draw_v_kps, draw_v_kps_smooth, face_points, retarget
@@ -147,11 +146,11 @@ def test_speech_of_another_encoder_or_too_short_is_refused():
     config = PRESETS["tiny"]
     speech = Speech(np.zeros(10, np.float32), Fraction(25), np.ones(4, np.float32), {"mel": np.zeros((4, 4, 80))})
     with pytest.raises(ConfigError, match="no features of the encoder 'whisper-tiny-en'"):
-        speech_features(controls(4, speech=speech), config)
+        speech_features(controls(4, speech=speech), config.audio.encoder)
     short = Speech(speech.samples, speech.fps, speech.voiced, {"whisper-tiny-en": np.zeros((3, 2, 1920))})
     with pytest.raises(ConfigError, match="lasts 3 frames"):
-        speech_features(controls(4, speech=short), config)
-    assert speech_features(controls(4), config) is None
+        speech_features(controls(4, speech=short), config.audio.encoder)
+    assert speech_features(controls(4), config.audio.encoder) is None
 
 
 def test_attributes_are_read_by_name():

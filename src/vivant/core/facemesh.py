@@ -43,3 +43,15 @@ TRAINING_POINTS: tuple[int, ...] = (
 
 TRAINING_MIRROR: tuple[int, ...] = tuple(TRAINING_POINTS.index(MIRROR[p]) for p in TRAINING_POINTS)
 """Row of TRAINING_POINTS that each row becomes when the picture is flipped left to right."""
+
+FACE_POINTS: tuple[int, ...] = (33, 133, 362, 263, 1, 61, 291, 0, 17, 40, 270, 91, 321)
+"""Corners of the eye on the left of the picture and of the other one, nose tip, and eight points around the lips: what
+V-Kps and the boxes of eyes and mouth are made of."""
+
+FACE_MIRROR: tuple[int, ...] = tuple(FACE_POINTS.index(MIRROR[p]) for p in FACE_POINTS)
+"""Row of FACE_POINTS that each row becomes when the picture is flipped left to right."""
+
+SKULL: tuple[int, ...] = (
+    10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 33, 133, 362, 263, 127, 356, 234, 454, 21, 251, 54, 284, 103, 332,
+)  # fmt: skip
+"""Landmarks that expressions hardly move."""

@@ -1,4 +1,4 @@
-"""The video U-Net with everything a clip is conditioned on, as the prediction that overlapping windows ask for.
+"""A video net with everything a clip is conditioned on, as the prediction that overlapping windows ask for.
 
 What does not change between sampling steps is computed once: the reference's keys and values, the context's keys and
 values of each frame, the single context token's vector, the features of the drawings. Unconditional rows of guidance
@@ -22,6 +22,7 @@ from vivant.diffusion.guidance import active, guide
 from vivant.diffusion.samplers import Moment
 from vivant.nn.attention import KeyValue
 from vivant.nn.transformer import BlockContext, Strength
+from vivant.nn.video_dit import VideoDiT
 from vivant.nn.video_unet import VideoUNet
 
 Bank = Mapping[str, Tensor]
@@ -72,7 +73,7 @@ class ClipDenoiser:
 
     def __init__(
         self,
-        unet: VideoUNet,
+        unet: VideoUNet | VideoDiT,
         conditions: ClipConditions,
         count: int,
         guidance: GuidanceScale,
@@ -144,6 +145,7 @@ class ClipDenoiser:
         kept = self._deep.pop(key, None) if moment.index % self._reuse else None
         if kept is not None and len(kept) != len(rows) * rows.shape[1]:  # guidance began or ended in between
             kept = None
+        assert isinstance(self.unet, VideoUNet), "only U-Nets have deep features"
         answer, deep = self.unet.with_deep(rows, time, contexts, added, free, self.strength, kept)
         if (moment.index + 1) % self._reuse:
             self._deep[key] = deep
@@ -180,14 +182,14 @@ class ClipDenoiser:
 
         def compute(first: int, stop: int) -> Tensor:
             tokens = context(first, stop)
-            pairs = [self.unet.transformer(path).block.attn2.keys_values(tokens) for path in self.unet.config.paths]
+            pairs = [self.unet.context_attention(path).keys_values(tokens) for path in self.unet.config.paths]
             return torch.cat([part.flatten(1) for pair in pairs for part in pair], 1)
 
         return compute
 
     def _with_frames(self, contexts: Mapping[str, BlockContext], rows: Tensor) -> dict[str, BlockContext]:
         """``contexts`` with keys and values cut from flat ``rows`` (B F, all blocks)."""
-        attentions = {path: self.unet.transformer(path).block.attn2 for path in self.unet.config.paths}
+        attentions = {path: self.unet.context_attention(path) for path in self.unet.config.paths}
         total = sum(2 * a.to_k.out_features for a in attentions.values())
         tokens, found, at = rows.shape[1] // total, {}, 0
         for path, attention in attentions.items():

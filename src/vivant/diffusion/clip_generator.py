@@ -22,6 +22,8 @@ class ClipGenerator:
     """
 
     config: Any
+    main = "denoising_unet"
+    """Name of the module that predicts."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class ClipGenerator:
 
     @property
     def _unet(self) -> VideoUNet:
-        unet = self.modules["denoising_unet"]
+        unet = self.modules[self.main]
         assert isinstance(unet, VideoUNet)
         return unet
 
@@ -59,9 +61,9 @@ class ClipGenerator:
         return GuidanceScale(scale, (options.guidance_from, options.guidance_to))
 
     def _net(self, options: Any) -> Callable[..., Any] | None:
-        """The U-Net compiled as one graph, if asked for; compiled once for a generator."""
+        """The net compiled as one graph, if asked for; compiled once for a generator."""
         if not options.compile:
             return None
         if self._compiled is None:
-            self._compiled = torch.compile(self._unet, fullgraph=True)
+            self._compiled = torch.compile(self.modules[self.main], fullgraph=True)
         return self._compiled

@@ -13,18 +13,21 @@ from torch import Tensor
 from vivant.core.errors import ConfigError
 from vivant.diffusion.codec import decode_stream
 from vivant.diffusion.samplers import Sampling
-from vivant.diffusion.schedule import SCHEDULES, Schedule
+from vivant.diffusion.schedule import SCHEDULES, Schedule, linear
 from vivant.diffusion.windows import PredictWindows, Windows, denoise_stream, frame_noise
 
 
 def latent_schedule(name: str) -> Schedule:
-    """Stable Diffusion's betas, "linear" or "scaled-linear", or "cosine", with zero terminal SNR.
+    """Stable Diffusion's betas, "linear" or "scaled-linear", or "cosine", with zero terminal SNR; or "pixart", the
+    straight line from 1e-4 to 0.02 without it.
 
     Raises:
         ConfigError: there is no such schedule.
     """
+    if name == "pixart":
+        return linear(dtype=torch.float32)
     if name not in SCHEDULES:
-        raise ConfigError(f"There is no noise schedule '{name}': use one of {', '.join(SCHEDULES)}.")
+        raise ConfigError(f"There is no noise schedule '{name}': use one of {', '.join([*SCHEDULES, 'pixart'])}.")
     ends = {} if name == "cosine" else {"start": 0.00085, "end": 0.012}
     return SCHEDULES[name](**ends, dtype=torch.float32).zero_snr()  # type: ignore[operator]
 

@@ -50,6 +50,16 @@ def min_snr_weight(schedule: Schedule, t: Tensor, kind: Prediction, gamma: float
     raise ConfigError(f"There is no prediction '{kind}': use epsilon, v or sample.")
 
 
+def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean of each sample (B,) of ``values`` (B, ...), each place counted ``weight`` times (which may have axes of
+    length 1), over the sum of the weights."""
+    axes = tuple(range(1, values.ndim))
+    if weight is None:
+        return values.mean(axes)
+    weight = weight.expand_as(values)
+    return (values * weight).sum(axes) / weight.sum(axes).clamp_min(1e-6)
+
+
 def posterior(schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (B, C, ...) of q(x_{t-1} | x_t, x_0), its log variance and log beta, both (B, 1, ...), at times ``t`` (B,).
 
@@ -68,7 +78,7 @@ def posterior(schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor) -> tu
 
 def variational_bound(
     schedule: Schedule, clean: Tensor, noisy: Tensor, t: Tensor, noise_guess: Tensor, fraction: Tensor,
-    clip: float | None = 1.0,
+    clip: float | None = 1.0, weight: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """The variational bound's term of each sample (B,), in bits a dimension; the net predicts noise and variance.
 
@@ -83,6 +93,7 @@ def variational_bound(
         noise_guess: the net's noise (B, C, ...).
         fraction: where the log variance lies between the posterior's (0) and beta's (1), (B, C, ...).
         clip: bound of the x_0 that the noise implies.
+        weight: how much each place counts (:func:`weighted_mean`); None for all alike.
     """
     mean, log_variance, log_beta = posterior(schedule, clean, noisy, t)
     inverse = 1 / schedule.alpha_bar.index_select(0, t).view(-1, *[1] * (clean.ndim - 1))
@@ -90,9 +101,8 @@ def variational_bound(
     x0 = x0.clamp(-clip, clip) if clip is not None else x0
     ours = posterior(schedule, x0, noisy, t)[0]
     log_ours = fraction.float() * log_beta + (1 - fraction.float()) * log_variance
-    axes = tuple(range(1, clean.ndim))
-    divergence = normal_divergence(mean, log_variance, ours, log_ours).mean(axes)
-    likelihood = -pixel_log_likelihood(clean.float(), ours, 0.5 * log_ours).mean(axes)
+    divergence = weighted_mean(normal_divergence(mean, log_variance, ours, log_ours), weight)
+    likelihood = -weighted_mean(pixel_log_likelihood(clean.float(), ours, 0.5 * log_ours), weight)
     return torch.where(t == 0, likelihood, divergence) / math.log(2)
 
 

@@ -25,33 +25,6 @@ EYE_CORNERS = ((33, 133), (362, 263))
 """Left and right corner of the left eye, then of the right eye."""
 IRISES = (468, 473)
 """Centre of the left iris, then of the right iris."""
-SKULL = (
-    10,
-    151,
-    9,
-    8,
-    168,
-    6,
-    197,
-    195,
-    5,
-    4,
-    33,
-    133,
-    362,
-    263,
-    127,
-    356,
-    234,
-    454,
-    21,
-    251,
-    54,
-    284,
-    103,
-    332,
-)
-"""Landmarks that expressions hardly move."""
 SERIES = ("mouth", "lids", "gaze_x", "gaze_y")
 """Names of the series that :func:`face_series` reads."""
 

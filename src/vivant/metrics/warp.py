@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from vivant.core.face import FaceCrop
-from vivant.metrics.motion import SKULL
+from vivant.core.facemesh import SKULL
 
 BORDER_STEPS = 8
 """Fixed points on each side of the picture."""

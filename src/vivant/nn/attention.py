@@ -26,22 +26,23 @@ class KeyValue(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Multi-head attention; queries, keys and values without bias, the output projection with one.
+    """Multi-head attention; the output projection has a bias, queries, keys and values have one only with ``bias``.
 
     Args:
         channels: C of the queries and of the result.
         context: channels of the tokens that keys and values come from, None for C.
         heads: number of heads; D = C / heads.
+        bias: whether queries, keys and values have a bias (PixArt); :attr:`bias` and :meth:`single` are then not right.
     """
 
-    def __init__(self, channels: int, context: int | None = None, heads: int = 8) -> None:
+    def __init__(self, channels: int, context: int | None = None, heads: int = 8, bias: bool = False) -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"{channels} channels do not divide by {heads} heads")
         self.heads = heads
-        self.to_q = nn.Linear(channels, channels, bias=False)
-        self.to_k = nn.Linear(context or channels, channels, bias=False)
-        self.to_v = nn.Linear(context or channels, channels, bias=False)
+        self.to_q = nn.Linear(channels, channels, bias=bias)
+        self.to_k = nn.Linear(context or channels, channels, bias=bias)
+        self.to_v = nn.Linear(context or channels, channels, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
     def split(self, tokens: Tensor) -> Tensor:
@@ -52,15 +53,15 @@ class Attention(nn.Module):
         """Tokens (R, M, context) to keys and values."""
         return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)))
 
-    def attend(self, x: Tensor, seen: KeyValue) -> Tensor:
+    def attend(self, x: Tensor, seen: KeyValue, mask: Tensor | None = None) -> Tensor:
         """Queries from ``x`` (R, N, C) on ``seen``, heads joined, before the output projection: (R, N, C).
 
         ``seen`` may have fewer rows, R = rows * F: then each of its rows serves F neighbouring rows of ``x``, whose
-        tokens stand behind each other as queries.
+        tokens stand behind each other as queries. ``mask``: (rows, 1, N, M) bool, False where a query must not look.
         """
         rows = seen.key.shape[0]
         query = self.split(self.to_q(x.reshape(rows, -1, x.shape[-1])))
-        found = F.scaled_dot_product_attention(query, seen.key, seen.value)
+        found = F.scaled_dot_product_attention(query, seen.key, seen.value, mask)
         return found.transpose(1, 2).flatten(2).view(x.shape)
 
     def project(self, found: Tensor) -> Tensor:
@@ -94,15 +95,26 @@ class GatedLinear(nn.Module):
         return value * F.gelu(gate)
 
 
-class FeedForward(nn.Module):
-    """Four times wider in the middle, gated."""
+class CurvedLinear(nn.Module):
+    """Linear, then GELU in its tanh approximation, as PixArt has it."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
+        self.proj = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        return F.gelu(self.proj(x), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Four times wider in the middle, gated or not."""
+
+    def __init__(self, channels: int, gated: bool = True) -> None:
+        super().__init__()
+        first = GatedLinear(channels, 4 * channels) if gated else CurvedLinear(channels, 4 * channels)
         # the place in between held a dropout when the published files were written
-        self.net = nn.ModuleList(
-            [GatedLinear(channels, 4 * channels), nn.Identity(), nn.Linear(4 * channels, channels)]
-        )
+        self.net = nn.ModuleList([first, nn.Identity(), nn.Linear(4 * channels, channels)])
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) to (..., C)."""

@@ -77,3 +77,16 @@ def rigid_motion(kp_from: Tensor, kp_to: Tensor) -> tuple[Tensor, Tensor, Tensor
     covariance = (p[..., :, None] * q[..., None, :]).sum(1)
     scale = (q.square().sum((1, 2)) / p.square().sum((1, 2)).clamp_min(1e-8)).clamp_min(1e-8).sqrt()
     return nearest_rotation(covariance) * scale[:, None, None], centre_from, centre_to
+
+
+def box_mask(boxes: Tensor, size: int) -> Tensor:
+    """Boxes (..., 4), x0 y0 x1 y1 in -1..1, as masks (..., 1, size, size): the share of each cell that is inside."""
+    edges = torch.linspace(-1, 1, size + 1, device=boxes.device)
+    low, high = edges[:-1], edges[1:]
+
+    def along(first: Tensor, last: Tensor) -> Tensor:
+        inside = torch.minimum(high, last[..., None]) - torch.maximum(low, first[..., None])
+        return (inside * (size / 2)).clamp(0, 1)
+
+    across, down = along(boxes[..., 0], boxes[..., 2]), along(boxes[..., 1], boxes[..., 3])
+    return (down[..., :, None] * across[..., None, :]).unsqueeze(-3)

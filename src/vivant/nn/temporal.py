@@ -1,7 +1,8 @@
 """Temporal attention between the frames of a window (AnimateDiff v2, arXiv:2307.04725, with its key names).
 
 Axis letters: R videos, F frames, C channels, h w latent grid. The frames of a video are the only tokens that see each
-other here; a frame's place in the window is told by a sinusoid, so a window has at most ``positions`` frames.
+other here; a frame's place in the window is told by a sinusoid, so a window has at most ``positions`` frames. With a
+``grid`` of g, g x g neighbouring tokens of all frames see each other together (EasyAnimate, arXiv:2405.18991).
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ class PositionCode(nn.Module):
 
     pe: Tensor
 
-    def __init__(self, channels: int, positions: int) -> None:
+    def __init__(self, channels: int, positions: int, each: int = 1) -> None:
         super().__init__()
+        self.each = each
         self.register_buffer("pe", sinusoid(positions, channels)[None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (R, F, C) with the codes of places 0..F-1 added."""
-        return x + self.pe[:, : x.shape[1]].to(x.dtype)
+        """x (R, F each, C) with the codes of places 0..F-1 added, each place's to ``each`` tokens."""
+        codes = self.pe[:, : x.shape[1] // self.each]
+        return x + (codes if self.each == 1 else codes.repeat_interleave(self.each, 1)).to(x.dtype)
 
 
 class TemporalAttention(Attention):
     """Self-attention over the frames; the place is added to the normed input, so values carry it, too."""
 
-    def __init__(self, channels: int, heads: int, positions: int) -> None:
+    def __init__(self, channels: int, heads: int, positions: int, each: int = 1) -> None:
         super().__init__(channels, heads=heads)
-        self.pos_encoder = PositionCode(channels, positions)
+        self.pos_encoder = PositionCode(channels, positions, each)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """x (rows, F, C) to the same shape; ``tokens`` is not used."""
@@ -41,9 +44,9 @@ class TemporalAttention(Attention):
 class TemporalBlock(nn.Module):
     """Two attentions over the frames and a feed-forward, each behind a layer norm and residual."""
 
-    def __init__(self, channels: int, heads: int, positions: int) -> None:
+    def __init__(self, channels: int, heads: int, positions: int, each: int = 1) -> None:
         super().__init__()
-        self.attention_blocks = nn.ModuleList(TemporalAttention(channels, heads, positions) for _ in range(2))
+        self.attention_blocks = nn.ModuleList(TemporalAttention(channels, heads, positions, each) for _ in range(2))
         self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
         self.ff, self.ff_norm = FeedForward(channels), nn.LayerNorm(channels)
 
@@ -55,14 +58,17 @@ class TemporalBlock(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Group norm of each frame, linear, temporal block, linear that starts at zero, residual."""
+    """Group norm of each frame, linear, temporal block, linear that starts at zero, residual.
 
-    def __init__(self, channels: int, heads: int, groups: int, positions: int) -> None:
+    ``grid``: side of the squares of tokens that look at the frames together, 1 for each token alone.
+    """
+
+    def __init__(self, channels: int, heads: int, groups: int, positions: int, grid: int = 1) -> None:
         super().__init__()
-        self.positions = positions
+        self.positions, self.grid = positions, grid
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
-        self.transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, positions)])
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, positions, grid**2)])
         self.proj_out = nn.Linear(channels, channels)
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
@@ -71,15 +77,20 @@ class TemporalTransformer(nn.Module):
         """x (R F, C, h, w) to the same shape.
 
         Raises:
-            ConfigError: the window has more frames than there are positions.
+            ConfigError: the window has more frames than there are positions, or the latents do not divide by the grid.
         """
         if frames > self.positions:
             raise ConfigError(f"A window of {frames} frames is longer than the {self.positions} the net knows.")
         height, width = x.shape[2:]
-        tokens = self.norm(x).flatten(2).unflatten(0, (-1, frames)).permute(0, 3, 1, 2).flatten(0, 1)
+        g = self.grid
+        if height % g or width % g:
+            raise ConfigError(f"A latent grid of {height} x {width} does not divide by the temporal grid of {g}.")
+        cells = self.norm(x).unflatten(0, (-1, frames)).unflatten(3, (-1, g)).unflatten(5, (-1, g))
+        cells = cells.permute(0, 3, 5, 1, 4, 6, 2)  # R, h / g, w / g, F, g, g, C
+        tokens = cells.flatten(3, 5).flatten(0, 2)
         tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens)))
-        back = tokens.unflatten(0, (-1, height * width)).permute(0, 2, 3, 1).flatten(0, 1)
-        return x + back.unflatten(2, (height, width))
+        back = tokens.view(cells.shape).permute(0, 3, 6, 1, 4, 2, 5)
+        return x + back.reshape(x.shape)
 
 
 class MotionModule(nn.Module):

@@ -86,7 +86,7 @@ class TransformerBlock(nn.Module):
         """x (R F, N, C) to the same shape."""
         skip = free * frames
         if self.reference == "concat" and seen.reference is not None:
-            x = x + self._joined(self.norm1(x), skip, seen)
+            x = x + attend_with_reference(self.attn1, self.norm1(x), skip, seen)
         else:
             x = x + self.attn1(self.norm1(x))
         if self.reference == "cross":
@@ -96,20 +96,6 @@ class TransformerBlock(nn.Module):
             h = self.norm_attributes(x[skip:])
             x = _add(x, self.attn_attributes.project(self.attn_attributes.attend(h, seen.attributes)), None, skip, 1.0)
         return x + self.ff(self.norm3(x))
-
-    def _joined(self, h: Tensor, skip: int, seen: BlockContext) -> Tensor:
-        """Self-attention whose keys are the frame's own tokens and, for conditional videos, the reference's."""
-        assert seen.reference is not None
-        attn, own = self.attn1, self.attn1.keys_values(h)
-        reference = seen.reference.frames((len(h) - skip) // len(seen.reference.key))
-        if seen.keep is not None:  # a frame's own keys twice give what they give once, and need no mask
-            keep = seen.keep.reshape(-1, 1, 1, 1).bool()
-            reference = KeyValue(*(torch.where(keep, a, b[skip:]) for a, b in zip(reference, own)))
-        both = KeyValue(*(torch.cat([a[skip:], b], 2) for a, b in zip(own, reference)))
-        found = attn.attend(h[skip:], both)
-        if skip:
-            found = torch.cat([attn.attend(h[:skip], KeyValue(*(t[:skip] for t in own))), found])
-        return attn.project(found)
 
     def _reference(self, x: Tensor, skip: int, seen: BlockContext, strength: float | Tensor) -> Tensor:
         if seen.reference is None:
@@ -146,6 +132,36 @@ class TransformerBlock(nn.Module):
                 return x, h
         x = x + vector
         return x + self.ff(self.norm3(x)), h
+
+
+def attend_with_reference(
+    attn: Attention, h: Tensor, skip: int, seen: BlockContext, mask: Tensor | None = None
+) -> Tensor:
+    """Self-attention whose keys are a frame's own tokens and, for conditional videos, the reference's.
+
+    Args:
+        attn: the attention.
+        h: tokens (R F, N, C), normed.
+        skip: rows of unconditional videos, the first ones, which see neither reference nor mask.
+        seen: its ``reference`` and ``keep`` are used.
+        mask: (R F - skip, N, N) bool, False where a query must not look at an own token of its frame.
+    """
+    own = attn.keys_values(h)
+    if seen.reference is None and mask is None:
+        return attn.project(attn.attend(h, own))
+    both = KeyValue(*(t[skip:] for t in own))
+    if seen.reference is not None:
+        reference = seen.reference.frames((len(h) - skip) // len(seen.reference.key))
+        if seen.keep is not None:  # a frame's own keys twice give what they give once, and need no mask
+            keep = seen.keep.reshape(-1, 1, 1, 1).bool()
+            reference = KeyValue(*(torch.where(keep, a, b) for a, b in zip(reference, both)))
+        both = KeyValue(*(torch.cat([a, b], 2) for a, b in zip(both, reference)))
+        if mask is not None:
+            mask = torch.cat([mask, mask.new_ones(*mask.shape[:2], reference.key.shape[2])], 2)
+    found = attn.attend(h[skip:], both, None if mask is None else mask[:, None])
+    if skip:
+        found = torch.cat([attn.attend(h[:skip], KeyValue(*(t[:skip] for t in own))), found])
+    return attn.project(found)
 
 
 def _add(x: Tensor, found: Tensor, bias: Tensor | None, skip: int, strength: float | Tensor) -> Tensor:

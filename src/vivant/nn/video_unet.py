@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vivant.nn.attention import Attention
 from vivant.nn.transformer import BlockContext, SpatialTransformer, Strength
 from vivant.nn.unet_blocks import DownBlock, MidBlock, Pass, TimeEmbedding, UNetConfig, UpBlock
 
@@ -40,6 +41,10 @@ class UNet(nn.Module):
         found = self.get_submodule(path)
         assert isinstance(found, SpatialTransformer)
         return found
+
+    def context_attention(self, path: str) -> Attention:
+        """The context attention of the transformer at ``path``."""
+        return self.transformer(path).block.attn2
 
 
 class VideoUNet(UNet):

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vivant.core.errors import WeightsError
+from vivant.core.similarity import Similarity
 from vivant.perception.landmarks import shrink_for_warp
 from vivant.perception.mesh import (
     LEFT_EYE_INNER,
@@ -139,12 +140,7 @@ def align_matrix(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
     """(2, 3) float64 that maps pixels of the aligned face to pixels of the picture."""
     template = (_TEMPLATE + _PADDING) / (1 + 2 * _PADDING) * size
     target = landmarks[list(ALIGN_POINTS), :2].astype(np.float64)
-    # A similarity is one complex factor and one complex shift: z -> factor * z + shift.
-    source, goal = template @ [1, 1j], target @ [1, 1j]
-    centred = source - source.mean()
-    factor = np.vdot(centred, goal - goal.mean()) / np.vdot(centred, centred).real
-    shift = goal.mean() - factor * source.mean()
-    return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
+    return Similarity.fit(template, target).matrix()
 
 
 def identity_distance(a: np.ndarray | torch.Tensor, b: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:

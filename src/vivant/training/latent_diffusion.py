@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from vivant.diffusion.losses import min_snr_weight, offset_noise, uniform_times
+from vivant.diffusion.losses import min_snr_weight, offset_noise, uniform_times, weighted_mean
 from vivant.diffusion.schedule import Prediction, Schedule
 
 Batch = dict[str, Tensor]
@@ -47,20 +47,19 @@ def weighted_error(
     error = (answer.float() - batch["target"]).square()
     if mask is not None and weight != 1:
         error = error * (1 + (weight - 1) * mask)
-    each = error.mean((1, 2, 3, 4))
+    return _snr_weighted(error.mean((1, 2, 3, 4)), batch, schedule, kind, gamma)
+
+
+def masked_error(
+    answer: Tensor, batch: Batch, schedule: Schedule, kind: Prediction, weight: Tensor, gamma: float = 5.0
+) -> Tensor:
+    """Squared error of ``answer`` (B, F, C, h, w), averaged by ``weight`` (B, F, 1, h, w), 0 or more, with min-SNR
+    weights: sum of weight times error over the sum of the weights, for each sample on its own."""
+    error = (answer.float() - batch["target"]).square()
+    return _snr_weighted(weighted_mean(error, weight), batch, schedule, kind, gamma)
+
+
+def _snr_weighted(each: Tensor, batch: Batch, schedule: Schedule, kind: Prediction, gamma: float) -> Tensor:
     if gamma > 0:
         each = each * min_snr_weight(schedule, batch["time"], kind, gamma)
     return each.mean()
-
-
-def box_mask(boxes: Tensor, size: int) -> Tensor:
-    """Boxes (..., 4), x0 y0 x1 y1 in -1..1, as masks (..., 1, size, size): the share of each cell that is inside."""
-    edges = torch.linspace(-1, 1, size + 1, device=boxes.device)
-    low, high = edges[:-1], edges[1:]
-
-    def along(first: Tensor, last: Tensor) -> Tensor:
-        inside = torch.minimum(high, last[..., None]) - torch.maximum(low, first[..., None])
-        return (inside * (size / 2)).clamp(0, 1)
-
-    across, down = along(boxes[..., 0], boxes[..., 2]), along(boxes[..., 1], boxes[..., 3])
-    return (down[..., :, None] * across[..., None, :]).unsqueeze(-3)

@@ -17,19 +17,13 @@ from vivant.core.controls import Controls
 from vivant.core.face import FaceCrop
 from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
 from vivant.diffusion.clip_generator import ClipGenerator
+from vivant.diffusion.clip_inputs import portrait, speech_features
 from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
 from vivant.diffusion.samplers import Sampling
 from vivant.diffusion.schedule import Spacing, timetable
 from vivant.methods.v_express.config import Config, Options
 from vivant.methods.v_express.flicker import median_filter
-from vivant.methods.v_express.prepare import (
-    attribute_values,
-    drawings,
-    keypoints,
-    portrait,
-    speech_features,
-    speech_windows,
-)
+from vivant.methods.v_express.prepare import attribute_values, drawings, keypoints, speech_windows
 from vivant.nn.transformer import Strength
 
 
@@ -83,7 +77,7 @@ class Generator(ClipGenerator):
         config = self.config
         picture = portrait(source, config.output_size).to(self.device)
         points = keypoints(source, controls, options)
-        features = speech_features(controls, config)
+        features = speech_features(controls, config.audio.encoder)
         attributes = attribute_values(options.attributes, config.attributes)
 
         def reference() -> Mapping[str, Tensor]:

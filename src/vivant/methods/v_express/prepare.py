@@ -5,7 +5,6 @@ Axis letters: F frames, S feature vectors that one frame hears, D numbers of a v
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,17 +12,9 @@ from torch import Tensor
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
-from vivant.methods.v_express.config import AudioConfig, Config, Options
+from vivant.diffusion.clip_inputs import heard_windows
+from vivant.methods.v_express.config import AudioConfig, Options
 from vivant.nn.v_kps import draw_v_kps, draw_v_kps_smooth, face_points, retarget
-
-
-def portrait(source: FaceCrop, size: int) -> Tensor:
-    """The crop as (1, 3, size, size) float32 in 0..1."""
-    image = source.image
-    if image.shape[0] != size:
-        smaller = image.shape[0] > size
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
 
 
 def keypoints(source: FaceCrop, controls: Controls, options: Options) -> np.ndarray:
@@ -61,36 +52,8 @@ def drawings(points: np.ndarray, size: int, smooth: bool = False) -> Tensor:
 
 
 def speech_windows(features: np.ndarray, first: int, stop: int, count: int, audio: AudioConfig) -> Tensor:
-    """What the frames ``first``..``stop`` - 1 hear: (stop - first, S, D) float32; silence is zero beyond both ends.
-
-    ``features``: (F, T, D) of the whole clip, sliced along the frames only. ``count``: F.
-    """
-    low, high = max(0, first - audio.reach), min(count, stop + audio.reach)
-    rows = np.asarray(features[low:high], np.float32)[..., -audio.inputs :]
-    before, behind = low - (first - audio.reach), (stop + audio.reach) - high
-    rows = np.pad(rows, ((before, behind), (0, 0), (0, 0)))
-    span = 2 * audio.reach + 1
-    heard = np.stack([rows[i : i + span].reshape(-1, rows.shape[-1]) for i in range(stop - first)])
-    return torch.from_numpy(heard)
-
-
-def speech_features(controls: Controls, config: Config) -> np.ndarray | None:
-    """The features (F, T, D) that the method listens to, or None without speech.
-
-    Raises:
-        ConfigError: the speech was not heard by the method's encoder, or does not fit the clip.
-    """
-    if controls.speech is None:
-        return None
-    audio = config.audio
-    found = controls.speech.features.get(audio.encoder)
-    if found is None:
-        raise ConfigError(f"The speech has no features of the encoder '{audio.encoder}': read it with that encoder.")
-    if len(found) < controls.count:
-        raise ConfigError(
-            f"The speech lasts {len(found)} frames, but {controls.count} are to be made: give longer speech."
-        )
-    return found
+    """What the frames ``first``..``stop`` - 1 hear: (stop - first, S, D) float32; silence is zero beyond both ends."""
+    return heard_windows(features, first, stop, count, audio.reach, audio.inputs)
 
 
 def attribute_values(text: str, names: tuple[str, ...]) -> Tensor | None:

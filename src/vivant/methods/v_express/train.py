@@ -16,11 +16,12 @@ from vivant.diffusion.codec import load_codec
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.v_express.config import Config
+from vivant.nn.geometry import box_mask
 from vivant.nn.transformer import BlockContext
 from vivant.nn.v_kps import draw_v_kps_smooth
 from vivant.nn.video_unet import VideoUNet
-from vivant.training.clips import face_arrays
-from vivant.training.latent_diffusion import box_mask, kept, noised, weighted_error
+from vivant.training.clip_arrays import pair_window
+from vivant.training.latent_diffusion import kept, noised, weighted_error
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
@@ -132,20 +133,10 @@ class Objective:
         return batch
 
     def _pair(self, raw: Batch) -> Batch:
-        """Source and driver of the pairs of pictures as windows of one frame, encoded now and without sound."""
-        device, audio = self.device, self.config.audio
-        codec, size = self.modules["codec"], (self.config.output_size,) * 2
-        found = face_arrays(raw["driver_landmarks"].to(device))
-        for name, key in (("source", "reference_latents"), ("driver", "latents")):
-            images = F.interpolate(raw[name].to(device).float() / 255, size=size, mode="bilinear", antialias=True)
-            found[key] = codec.encode(images)  # type: ignore[operator]
-        count = len(found["latents"])
-        silence = torch.zeros(count, 1, audio.steps, audio.inputs, device=device)
-        one = {name: value[:, None] for name, value in found.items() if name != "reference_latents"}
-        return {
-            **one, "reference_latents": found["reference_latents"], "speech": silence,
-            "heard": torch.zeros(count, 1, device=device), "flip": torch.zeros(count, device=device),
-        }  # fmt: skip
+        """Pairs of pictures as windows of one frame without sound."""
+        found, audio = pair_window(raw, self.modules["codec"], self.config.output_size, self.device), self.config.audio
+        found["speech"] = torch.zeros(len(found["latents"]), 1, audio.steps, audio.inputs, device=self.device)
+        return found
 
     def _window(self, raw: Batch) -> Batch:
         """The stage's frames of a window, with what a mirrored picture changes."""

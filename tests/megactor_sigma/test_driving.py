@@ -1,0 +1,359 @@
+"""What a driver is allowed to say: regions, amplitude, who drives, disguises, masks of attention and loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from vivant.core.controls import Controls
+from vivant.core.errors import ConfigError
+from vivant.core.face import FaceCrop
+from vivant.core.facemesh import FACE_POINTS, SKULL
+from vivant.core.similarity import Similarity
+from vivant.core.speech import Speech
+from vivant.data.windows import ClipWindows, WindowClip
+from vivant.methods.megactor_sigma.config import PRESETS, Options
+from vivant.methods.megactor_sigma.disguise import Chances, Draws, disguised
+from vivant.methods.megactor_sigma.model import build_modules
+from vivant.methods.megactor_sigma.prepare import DrivingFrames, amplified, asked_drive
+from vivant.methods.megactor_sigma.regions import chosen_mask, region_boxes, shown
+from vivant.methods.megactor_sigma.train import STAGES, Objective
+from vivant.training.step import choose_learning
+
+SIDE = 64
+FACE = np.array(
+    [[-0.3, -0.1], [-0.1, -0.1], [0.1, -0.1], [0.3, -0.1], [0, 0.1], [-0.15, 0.3], [0.15, 0.3], [0, 0.25],
+     [0, 0.36], [-0.08, 0.26], [0.08, 0.26], [-0.08, 0.35], [0.08, 0.35]], np.float32,
+)  # fmt: skip
+
+
+def landmarks(move=Similarity()):  # noqa: B008 - frozen
+    """(478, 3) pixels of a square of SIDE: the face above, the skull around it, moved."""
+    points = np.zeros((478, 3), np.float32)
+    rng = np.random.default_rng(0)
+    points[list(SKULL), :2] = SIDE / 2 + rng.uniform(-16, 16, (len(SKULL), 2))
+    points[list(FACE_POINTS), :2] = (FACE + 1) * (SIDE / 2) - 0.5
+    points[:, :2] = move.points(points)
+    return points
+
+
+def crop(seed=0, move=Similarity(), to_frame=None, side=SIDE):  # noqa: B008 - frozen
+    image = np.random.default_rng(seed).integers(30, 255, (side, side, 3), dtype=np.uint8)
+    return FaceCrop(image, landmarks(move), np.eye(2, 3) if to_frame is None else to_frame, (200, 200))
+
+
+def speech(count):
+    features = {"whisper-tiny-en": np.zeros((count, 2, 1920), np.float32)}
+    return Speech(np.zeros(count * 640, np.float32), Fraction(25), np.ones(count, np.float32), features)
+
+
+def driving(crops, options=None, with_speech=False, source=None):
+    controls = Controls(Fraction(25), len(crops), speech(len(crops)) if with_speech else None, crops)
+    return DrivingFrames(source or crop(9), controls, PRESETS["tiny"], options or Options())
+
+
+def test_regions_hold_what_they_are_named_after():
+    points = torch.from_numpy(FACE)
+    boxes = region_boxes(points)
+    inside = [(points >= box[:2]).all(1) & (points <= box[2:]).all(1) for box in boxes]
+    assert inside[0].nonzero().flatten().tolist() == [0, 1] and inside[1].nonzero().flatten().tolist() == [2, 3]
+    assert inside[2].nonzero().flatten().tolist() == list(range(5, 13))
+    assert (boxes[:2, 3] < boxes[2, 1]).all(), "eyes and mouth are apart"
+    wider = region_boxes(points, 1.3)
+    assert (wider[:, :2] < boxes[:, :2]).all() and (wider[:, 2:] > boxes[:, 2:]).all()
+    turned = points.clone()
+    turned[:4, 0] *= 0.2  # a head in profile keeps eyes of some size
+    assert (region_boxes(turned)[:, 2] - region_boxes(turned)[:, 0] > 0.03).all()
+
+
+def test_what_is_shown_is_grey_inside_and_black_outside():
+    boxes = region_boxes(torch.from_numpy(FACE))
+    picture = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.5
+    for chosen, rows in (([1.0, 1, 0], slice(0, 36)), ([0, 0, 1.0], slice(36, None))):
+        region = chosen_mask(boxes, torch.tensor(chosen), SIDE)
+        seen = shown(picture, region)
+        assert torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
+        other = torch.ones(SIDE, dtype=torch.bool)
+        other[rows] = False
+        assert seen[0].any() and not seen[0][other].any()
+
+
+def test_who_drives_by_what_is_given():
+    plain = Controls(Fraction(25), 2, None, [None, None])
+    both = Controls(Fraction(25), 2, speech(2), [None, None])
+    assert asked_drive(plain, Options()) == (True, True) and asked_drive(both, Options()) == (True, False)
+    assert asked_drive(both, Options(drive="both")) == (True, True)
+    assert asked_drive(plain, Options(drive="mouth")) == (False, True)
+    assert asked_drive(Controls(Fraction(25), 2, speech(2)), Options()) == (False, False)
+
+
+def test_similarities_are_found_composed_undone_and_amplified():
+    move = Similarity(1.1 * complex(math.cos(0.3), math.sin(0.3)), 3 - 2j)
+    points = np.random.default_rng(1).normal(size=(9, 2)) * 20
+    found = Similarity.fit(points, move.points(points))
+    assert abs(found.factor - move.factor) < 1e-6 and abs(found.shift - move.shift) < 1e-5
+    assert np.allclose(move.inverse.after(move).points(points), points, atol=1e-4)
+    assert np.allclose(Similarity.of_matrix(move.matrix()).matrix(), move.matrix())
+    centre = 4 + 5j
+    moved = move.factor * centre + move.shift - centre
+    for amount in (0.0, 0.5, 2.0):
+        more = move.amplified(amount, centre)
+        assert more.angle == pytest.approx(0.3 * amount) and more.scale == pytest.approx(1 + 0.1 * amount)
+        assert more.factor * centre + more.shift - centre == pytest.approx(amount * moved)
+        still = move.amplified(amount, centre, travel=False)
+        assert still.factor * centre + still.shift - centre == pytest.approx(moved)
+    assert move.amplified(1.0, centre) is move
+
+
+def test_the_amplitude_scales_the_motion_since_the_first_frame():
+    first = landmarks()
+    move = Similarity(1.2 * complex(math.cos(0.2), math.sin(0.2)), 2 + 1j)
+    now = landmarks(move)
+    skull = list(SKULL)
+    for amount in (0.0, 0.5, 1.0, 1.5, 2.0):
+        made = amplified(first, now, amount, True).points(now)
+        left = Similarity.fit(first[skull], made[skull])
+        assert left.angle == pytest.approx(0.2 * amount, abs=1e-4)
+        assert left.scale == pytest.approx(1 + 0.2 * amount, abs=1e-4)
+
+
+def test_a_moving_window_causes_no_motion():
+    """The same picture content seen through a window that shifts: driving pictures stay where they are."""
+    still = [crop(), crop()]
+    shift = np.array([[1, 0, 7.0], [0, 1, -3.0]])
+    moved_marks = replace(crop(to_frame=shift), landmarks=landmarks(Similarity(1 + 0j, -7 + 3j)))
+    image = np.roll(still[0].image, (3, -7), (0, 1))
+    moving = [crop(), replace(moved_marks, image=image)]
+    a, b = (driving(crops).window(0, 2) for crops in (still, moving))
+    assert torch.equal(a[0][0], b[0][0]) and torch.allclose(a[0][1], b[0][1], atol=0.02)
+    assert a[0][1].any()
+
+
+def test_the_drivers_first_face_is_laid_on_the_portraits():
+    move = Similarity(0.7 + 0j, 4 + 9j)
+    portrait = replace(crop(9), landmarks=landmarks(move))
+    pictures, _, drives = driving([crop()], source=portrait).window(0, 1)
+    own = region_boxes(torch.from_numpy((portrait.landmarks[list(FACE_POINTS), :2] + 0.5) * (2 / SIDE) - 1))
+    region = chosen_mask(own, torch.ones(3), SIDE) > 0.5
+    assert drives.tolist() == [1.0] and torch.equal(pictures[0, :1] > 0, region)
+
+
+def test_frames_without_a_face_hold_and_a_picture_lasts():
+    frames = driving([None, crop(1), None, crop(2)])
+    pictures, _, drives = frames.window(0, 6)
+    assert drives.tolist() == [0, 1, 1, 1, 1, 1] and not pictures[0].any()
+    assert torch.equal(pictures[1], pictures[2]) and torch.equal(pictures[3], pictures[5])
+    assert not torch.equal(pictures[2], pictures[3])
+    assert torch.equal(frames.window(2, 4)[0], pictures[2:4]), "earlier frames are read again"
+    assert torch.equal(frames.window(5, 6)[0], pictures[5:6])
+
+
+def test_masks_only_where_eyes_drive_alone():
+    for options, with_speech, masked in (
+        (Options(), True, True), (Options(drive="eyes"), False, True), (Options(), False, False),
+        (Options(drive="mouth"), True, False),
+    ):  # fmt: skip
+        masks = driving([crop()], options, with_speech).window(0, 1)[1][0]
+        assert bool(masks.any()) is masked
+        if masked:
+            assert masks[0].any() and masks[1].any() and not torch.equal(masks[0], masks[1])
+
+
+def windows(frames=16, heard=1.0):
+    config, generator = PRESETS["tiny"], torch.Generator().manual_seed(1)
+    points = torch.from_numpy(FACE).expand(frames, -1, -1) + 0.01 * torch.randn(frames, 1, 2, generator=generator)
+    arrays = {
+        "latents": torch.randn(2 * frames, 4, 8, 8, generator=generator).half(),
+        "picture": torch.randint(30, 255, (frames, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator),
+        "points": points,
+        "speech": torch.randn(frames, 2, config.audio.numbers, generator=generator).half(),
+        "heard": torch.full((frames,), heard),
+    }
+    return ClipWindows([WindowClip("clip", "grid", frames)], arrays, 6, ["latents"])
+
+
+def alive(config, seed=0):
+    torch.manual_seed(seed)
+    modules = build_modules(config)
+    for name, module in modules.items():
+        for value in module.parameters():
+            if name != "codec" and not value.any():
+                torch.nn.init.normal_(value, std=0.2)
+    torch.nn.init.normal_(modules["denoiser"].pos_embed.proj.weight, std=0.2)
+    return modules
+
+
+def batch_of(stage="mixed", count=64, heard=1.0, seed=0, config=None, frames=1, **settings):
+    chosen = replace(STAGES[stage], frames=frames, settings={**STAGES[stage].settings, **settings})
+    config = config or PRESETS["tiny"]
+    objective = Objective(alive(config), config, chosen, torch.device("cpu"))
+    data = windows(heard=heard)
+    raw = data.gather(data.draw(0, seed, count, {}))
+    return objective, objective.augment(raw, torch.Generator().manual_seed(seed)), raw
+
+
+def modes(batch):
+    """(speech drives, eyes shown, mouth shown) of each sample, read off what the net gets."""
+    seen = batch["driven"][:, 0, 0]
+    return torch.stack([batch["keep_audio"] > 0, seen[:, :32].flatten(1).any(1), seen[:, 40:].flatten(1).any(1)], 1)
+
+
+def test_the_mix_is_the_papers():
+    still = {"swap": 0.0, "size": 0.0, "unconditional": 0.0}
+    _, batch, _ = batch_of(count=1200, **still)
+    hears, eyes, mouth = modes(batch).unbind(1)
+    mixed, alone, visual = hears & eyes & ~mouth, hears & ~eyes & ~mouth, ~hears & (eyes | mouth)
+    shares = [float(each.float().mean()) for each in (visual, alone, mixed)]
+    assert sum(shares) == pytest.approx(1) and shares == pytest.approx([0.1, 0.2, 0.7], abs=0.04)
+    for part in (eyes & mouth, eyes & ~mouth, ~eyes & mouth):  # face dropout of visual samples
+        assert (part & visual).sum() > 15
+    assert torch.equal(batch["drives"] > 0, eyes | mouth)
+
+
+def test_silent_clips_and_the_first_stage_are_visual():
+    for stage, heard in (("mixed", 0.0), ("visual", 1.0)):
+        _, batch, _ = batch_of(stage, heard=heard, unconditional=0.0)
+        assert not batch["keep_audio"].any() and batch["drives"].all()
+
+
+def test_losses_and_attention_leave_out_what_nothing_decides():
+    """Weights fall to 0 in the mouth of samples whose eyes alone drive, without speech; masks stand where eyes drive
+    and the mouth does not, with speech too."""
+    _, batch, raw = batch_of(count=300, swap=0.0, size=0.0, unconditional=0.0)
+    hears, eyes, mouth = modes(batch).unbind(1)
+    own = region_boxes(raw["points"][:, :1])
+    in_mouth = chosen_mask(own, torch.tensor([0.0, 0, 1]).expand(300, 1, 3), 8)[:, 0, 0] > 0
+    zero = batch["weight"][:, 0, 0] == 0
+    undecided = eyes & ~mouth & ~hears
+    assert undecided.any() and zero[undecided].any((1, 2)).all() and not zero[~undecided].any()
+    assert (zero[undecided].sum((1, 2)) == in_mouth[undecided].sum((1, 2))).float().mean() > 0.4  # the rest is mirrored
+    masked = batch["masks"][:, 0].flatten(1).any(1)
+    assert torch.equal(masked, eyes & ~mouth) and (masked & hears).any()
+    _, plain, _ = batch_of(count=300, plain=1.0, unconditional=0.0)
+    assert not plain["masks"].any() and (plain["weight"] > 0).all()
+    shows = modes(plain)
+    assert torch.equal(shows[:, 1], shows[:, 2])  # whole drivers or none
+
+
+def test_masked_error_counts_by_weight():
+    objective, batch, _ = batch_of(count=8, unconditional=0.0)
+    first = objective.losses(batch, False)[0]["noise"]
+    spoiled = {**batch, "target": batch["target"] + 9 * (batch["weight"] == 0)}
+    assert torch.allclose(objective.losses(spoiled, False)[0]["noise"], first)
+    other = {**batch, "target": batch["target"] + 9 * (batch["weight"] > 4)}
+    assert objective.losses(other, False)[0]["noise"] > 2 * first
+
+
+def test_unconditional_samples_lose_everything_together():
+    objective, batch, _ = batch_of(unconditional=1.0)
+    assert not batch["keep"].any() and not batch["keep_audio"].any() and not batch["drives"].any()
+    assert not objective.added(batch).any()
+    lite = replace(PRESETS["tiny"], reference_input=True, net=replace(PRESETS["tiny"].net, extra=8))
+    objective, batch, _ = batch_of(config=lite, unconditional=1.0)
+    assert not objective.added(batch).any()
+
+
+def test_mirrored_windows_mirror_their_drivers():
+    objective, _, _ = batch_of(count=2)
+    data = windows()
+    raw = data.gather(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1]]))
+    chances = {"swap": 0.0, "style": 0.0, "size": 0.0, "colour": 0.0, "visual": 1.0, "audio": 0.0}
+    raw["picture"] = raw["picture"][:, :, :, :, :].clone()
+    objective, _, _ = batch_of(count=2, **chances)
+    for seed in range(40):  # until both show eyes and mouth alike
+        batch = objective.augment(raw, torch.Generator().manual_seed(seed))
+        if modes(batch)[:, 1:].all():
+            break
+    plain, mirrored = (batch["driven"][i, 0, 0] for i in range(2))
+    both = (plain > 0) & (mirrored.flip(-1) > 0)
+    assert both.sum() > 50 and torch.allclose(plain[both], mirrored.flip(-1)[both], atol=0.02)
+
+
+def test_disguises_change_looks_and_keep_the_mouths_opening():
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(4, 2, 3, SIDE, SIDE, generator=generator)
+    points = torch.from_numpy(FACE).expand(4, 2, -1, -1).clone()
+    points[1] *= 1.3  # another person's face: larger
+    points[1, :, 4, 1] += 0.1  # with a longer nose
+    points[:, 1, 8, 1] += 0.05  # in the second frame the mouth is open
+
+    def run(**chances):
+        none = {"swap": 0.0, "style": 0.0, "size": 0.0, "colour": 0.0}
+        draws = Draws(4, torch.device("cpu"), torch.Generator().manual_seed(3))
+        return disguised(pictures, points, Chances(**{**none, **chances}), draws)
+
+    same, unmoved = run()
+    assert torch.allclose(same, pictures, atol=1e-3) and torch.allclose(unmoved, points, atol=1e-6)
+    for name in ("swap", "style", "size", "colour"):
+        made, moved = run(**{name: 1.0})
+        assert (made - pictures).abs().mean() > 0.02 and made.min() >= 0 and made.max() <= 1
+        assert torch.equal(moved, unmoved) is (name in ("style", "colour"))
+    _, moved = run(swap=1.0)
+    before, after = (p[:, :, 8, 1] - p[:, :, 7, 1] for p in (points, moved))
+    assert torch.allclose(before, after, atol=1e-5)
+    nose = (moved - points)[2, 0, 4]  # the third clip takes the second one's proportions
+    assert nose[1] > 0.02
+
+
+def test_warped_pictures_show_at_the_moved_points_what_was_at_the_points():
+    """A ramp of brightness tells where each pixel came from."""
+    ramp = (torch.arange(SIDE) + 0.5) / SIDE
+    pictures = torch.stack([ramp.expand(SIDE, -1), ramp[:, None].expand(-1, SIDE), torch.zeros(SIDE, SIDE)])
+    pictures = pictures.expand(2, 1, -1, -1, -1).clone()
+    points = torch.from_numpy(FACE).expand(2, 1, -1, -1).clone()
+    points[1, :, 4, 1] += 0.12
+    chances = Chances(swap=0.0, style=0.0, size=1.0, colour=0.0)
+    made, moved = disguised(pictures, points, chances, Draws(2, torch.device("cpu"), torch.Generator().manual_seed(1)))
+    for row in range(2):
+        for point, new in zip(points[row, 0], moved[row, 0]):
+            x, y = ((new + 1) * SIDE / 2 - 0.5).round().long()
+            assert (made[row, 0, :2, y, x] * 2 - 1 - point).abs().max() < 0.08
+
+
+@pytest.mark.parametrize("stage", ["visual", "mixed", "motion"])
+def test_each_stage_trains_its_parts(stage):
+    modules = alive(PRESETS["tiny"])
+    choose_learning(modules, STAGES[stage].trains)
+    learning = {f"{n}.{k}" for n, m in modules.items() for k, p in m.named_parameters() if p.requires_grad}
+    parts = {
+        "temporal": any(".temporal." in key for key in learning),
+        "audio": any(".attn2." in key for key in learning),
+        "self": any(".attn1." in key and key.startswith("denoiser") for key in learning),
+        "reference": any(key.startswith("reference_net") for key in learning),
+        "driven": any(key.startswith("driven_encoder") for key in learning),
+        "codec": any(key.startswith("codec") for key in learning),
+    }
+    wanted = {"visual": {"self", "reference", "driven"}, "mixed": {"self", "reference", "driven", "audio"}}
+    assert {name for name, there in parts.items() if there} == wanted.get(stage, {"temporal"})
+    assert STAGES[f"paper-{stage}"].trains == STAGES[stage].trains
+
+
+def test_the_papers_settings_learn_the_variance_and_save_memory():
+    found = []
+    for save in (0.0, 1.0):
+        objective, batch, _ = batch_of("paper-mixed", count=4, save_memory=save)
+        terms = objective.losses(batch, False)[0]
+        assert set(terms) == {"noise", "bound"} and all(torch.isfinite(term) for term in terms.values())
+        sum(terms.values()).backward()
+        found.append((terms["noise"].item(), objective.modules["driven_encoder"].spatial_conv_out.weight.grad.clone()))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5) and torch.allclose(found[0][1], found[1][1], atol=1e-6)
+    with pytest.raises(ConfigError, match="set prediction to epsilon"):
+        batch_of(config=replace(PRESETS["tiny"], prediction="v"))
+
+
+def test_the_bound_teaches_the_variance_alone():
+    objective, batch, _ = batch_of("paper-visual", count=4)
+    objective.losses(batch, False)[0]["bound"].backward()
+    grad = objective.modules["denoiser"].proj_out.weight.grad.unflatten(0, (4, 8))
+    assert not grad[:, :4].any() and grad[:, 4:].any()
+
+
+def test_sheets_show_reference_driver_target_and_result():
+    objective, batch, _ = batch_of("motion", count=2, frames=6)
+    sheet = objective.sheet(batch, objective.modules)
+    assert sheet.shape == (8, 3, SIDE, SIDE) and sheet.min() >= 0 and sheet.max() <= 1
