@@ -117,6 +117,28 @@ def test_everything_once_equals_everything_in_each_step(clip, batch):
         assert frames == list(range(COUNT)), name
 
 
+class Empty(torch.nn.Module):
+    """A net that is false as a truth value, as some compiled ones are."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.calls = net, 0
+
+    def __len__(self):
+        return 0
+
+    def forward(self, *args, **options):
+        self.calls += 1
+        return self.net(*args, **options)
+
+
+@torch.inference_mode()
+def test_a_given_net_is_used_whatever_its_truth_value(clip):
+    net = Empty(clip.unet)
+    run(ClipDenoiser(clip.unet, clip.conditions(), COUNT, GuidanceScale(3.5), net=net))
+    assert net.calls
+
+
 @torch.inference_mode()
 def test_guidance_in_a_span_leaves_the_other_steps_unguided(clip):
     whole, none = (run(ClipDenoiser(clip.unet, clip.conditions(), COUNT, GuidanceScale(s))) for s in (3.5, 1.0))

@@ -14,7 +14,9 @@ from vivant.diffusion.lite_codec.config import PRESETS
 from vivant.diffusion.lite_codec.model import build_modules
 from vivant.diffusion.lite_codec.train import STAGES, Objective
 from vivant.diffusion.lite_codec.weights import describe, load_codec, load_modules, save_modules
+from vivant.media.image import read_image
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.weights.assets import asset
 
 
 def smooth(count, side=64, seed=0):
@@ -42,6 +44,16 @@ def test_sizes_and_the_promise_of_a_codec():
     assert isinstance(codec, Codec) and (codec.channels, codec.factor) == (8, 8)
     latents = codec.encode(torch.rand(2, 3, 64, 96))
     assert latents.shape == (2, 8, 8, 12) and codec.decode(latents).shape == (2, 3, 64, 96)
+
+
+def test_the_shipped_codec_gives_the_portrait_back():
+    image = read_image(asset("demo/portrait.jpg"))
+    side = 8 * (min(image.shape[:2]) // 8)
+    picture = torch.from_numpy(image[:side, :side]).permute(2, 0, 1)[None] / 255
+    codec = load_codec("lite")
+    with torch.no_grad():
+        again = codec.decode(codec.encode(picture)).clamp(0, 1)
+    assert -10 * (again - picture).square().mean().log10() > 32
 
 
 def test_latents_are_normalised_by_what_was_seen():

@@ -7,6 +7,7 @@ import warnings
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from media_makers import (
@@ -303,3 +304,14 @@ def test_header_without_pictures_and_text_by_name(tmp_path):
         (tmp_path / name).write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n")
         with pytest.raises(MediaError, match="cannot be read as video"):
             open_clip(tmp_path / name)
+
+
+def test_a_pyav_that_takes_no_word_about_tags_opens_videos_too(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.mp4", [flat(value) for value in (10, 60, 110)])
+    usual = av.open
+
+    def newer(file, *, options):
+        return usual(file, options=options)
+
+    monkeypatch.setattr(av, "open", newer)
+    assert len(list(open_clip(path).frames)) == 3

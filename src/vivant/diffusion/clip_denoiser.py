@@ -83,7 +83,7 @@ class ClipDenoiser:
         reuse: int = 1,
     ) -> None:
         self.unet, self.conditions, self.guidance, self.strength = unet, conditions, guidance, strength
-        self._net = net or unet
+        self._net = unet if net is None else net  # a compiled module has no truth value
         self._modules = [unet, *modules]
         self._stores = {
             name: FrameStore(compute, count)

@@ -32,13 +32,21 @@ def open_container(path: Path) -> Iterator[Any]:
         if stream.read(16).startswith(_PLAYLISTS):
             raise MediaError(unknown)
     try:
-        container = av.open(file_url(file), options=_LOCAL_ONLY, metadata_errors="replace")
+        container = _open(file_url(file))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(unknown) from error
     with container:
         if container.format.name in _TEXT_ART:
             raise MediaError(unknown)
         yield container
+
+
+def _open(url: str) -> Any:
+    """PyAV's container. Tags that are not UTF-8 must not stop reading; PyAV 19 takes no word about them any more."""
+    try:
+        return av.open(url, options=_LOCAL_ONLY, metadata_errors="replace")
+    except TypeError:
+        return av.open(url, options=_LOCAL_ONLY)
 
 
 def file_url(path: Path) -> str:
