@@ -33,6 +33,7 @@ COMMANDS = {
     "animate": Command("vivant.apps.animate", "a portrait follows a driving video, picture or saved motion"),
     "edit": Command("vivant.apps.edit", "change a still by sliders"),
     "stream": Command("vivant.apps.stream", "animate live, frame by frame, from a camera or a file"),
+    "serve": Command("vivant.apps.serve", "an HTTP service: upload, wait, download"),
     "demo": Command("vivant.apps.demo", "make a bundled portrait speak, offline"),
     "ui": Command("vivant.apps.ui", "a web page: animate, edit, live camera, batch, models, evaluate"),
     "methods": Command("vivant.apps.methods", "list the methods, what they take, and their weights' licences"),

@@ -15,6 +15,10 @@ class MediaError(VivantError):
     """A file cannot be read or written as image, video or sound."""
 
 
+class LimitError(MediaError):
+    """A file is larger, longer or has more pixels than is accepted here."""
+
+
 class FaceError(VivantError):
     """No usable face where one is needed."""
 

@@ -12,10 +12,12 @@ from av.stream import Disposition
 
 from vivant.core.errors import MediaError
 from vivant.media.files import existing_file
+from vivant.media.image import MAX_PIXELS
 
 # A playlist must not make FFmpeg open other files, wait for them or use the network; any text file passes as text art.
 _PLAYLISTS = (b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml", b"<MPD")
-_LOCAL_ONLY = {"protocol_whitelist": "file"}
+# The second limit keeps a forged header from making FFmpeg decode a frame of gigabytes while it looks at the file.
+_SAFE = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 _TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
 
 
@@ -44,9 +46,9 @@ def open_container(path: Path) -> Iterator[Any]:
 def _open(url: str) -> Any:
     """PyAV's container. Tags that are not UTF-8 must not stop reading; PyAV 19 takes no word about them any more."""
     try:
-        return av.open(url, options=_LOCAL_ONLY, metadata_errors="replace")
+        return av.open(url, options=_SAFE, metadata_errors="replace")
     except TypeError:
-        return av.open(url, options=_LOCAL_ONLY)
+        return av.open(url, options=_SAFE)
 
 
 def file_url(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from vivant.core.errors import MediaError
+from vivant.core.errors import LimitError, MediaError
 from vivant.media.files import PathLike, Staged, existing_file, reason
 
 MAX_PIXELS = 200_000_000
@@ -58,7 +58,7 @@ def open_picture(file: Path) -> Image.Image:
     """Open a picture without decoding it; the caller closes it.
 
     Raises:
-        MediaError: no picture, or larger than ``MAX_PIXELS``.
+        MediaError: no picture; LimitError: larger than ``MAX_PIXELS``.
     """
     # Pillow's own limit is a process-wide variable that stops at 178 megapixels; ours is checked below instead.
     with _OPENING:
@@ -74,7 +74,7 @@ def open_picture(file: Path) -> Image.Image:
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
-        raise MediaError(
+        raise LimitError(
             f"'{file}' has {width} x {height} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels that are "
             "accepted: scale it down first."
         )
