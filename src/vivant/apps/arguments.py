@@ -114,6 +114,10 @@ def add_loading_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> 
     presets = ", ".join(spec.presets)
     group.add_argument("--preset", metavar="NAME", help=f"{presets} (default {spec.default_preset})")
     group.add_argument("--weights", metavar="PATH", help="weights file or folder instead of the preset's own")
+    group.add_argument(
+        "--lora", action="append", default=[], metavar="PATH[:STRENGTH]",
+        help="low-rank addition to the weights, a file or folder; may be given several times",
+    )  # fmt: skip
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", default="auto", metavar="NAME", help="auto, fp32, fp16, bf16")
     add_gate_arguments(group)
@@ -123,5 +127,5 @@ def add_loading_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> 
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of :func:`vivant.load` from the options above."""
     apply_gates(args)
-    names = ("method", "preset", "weights", "device", "dtype", "seed")
+    names = ("method", "preset", "weights", "device", "dtype", "seed", "lora")
     return {name: getattr(args, name) for name in names}

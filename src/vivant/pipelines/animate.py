@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -77,6 +77,7 @@ def animate(
     device: str = "auto",
     dtype: str = "auto",
     seed: int = 0,
+    lora: Sequence[str] = (),
     fps: float | str | Fraction | None = None,
     face: str | int = "largest",
     driving_face: str | int = "largest",
@@ -104,7 +105,7 @@ def animate(
         keypoints: V-Kps, for methods that take them: see :func:`vivant.pipelines.keypoints.read_keypoints`.
         encoders: speech encoder -> file or folder of its weights, where they are not bundled or on the hub.
         method: name of the method; None is the default for what drives.
-        weights, preset, device, dtype, seed: as in :func:`vivant.load`.
+        weights, preset, device, dtype, seed, lora: as in :func:`vivant.load`.
         fps: frames per second of the result; None keeps the driver's (a source video's own) exactly; 25, or what the
             method was made for, where only sound drives.
         face: "largest", "all" or an index (0 is the largest) of the faces in ``source``.
@@ -134,7 +135,7 @@ def animate(
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
     request.audio, request.keypoints, request.encoders = audio, keypoints, encoders
     require_control(spec, request, bool(sliders))
-    pipe = load(method, weights, preset, device, dtype, seed)
+    pipe = load(method, weights, preset, device, dtype, seed, lora)
     request.match_color, request.progress = match_color, progress
     request.reference, request.steady_eyes, request.output = reference, steady_eyes, output
     result = run(pipe, request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ def edit(
     device: str = "auto",
     dtype: str = "auto",
     seed: int = 0,
+    lora: Sequence[str] = (),
     crop_only: bool = False,
     match_color: bool = False,
     overwrite: bool = True,
@@ -51,7 +52,7 @@ def edit(
     if output is not None:
         check_output(output, overwrite, (source,))
     resolved = build_options(get_method(method), options, sliders)
-    pipe = load(method, weights, preset, device, dtype, seed)
+    pipe = load(method, weights, preset, device, dtype, seed, lora)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)
     result = edited(pipe, request)
     if output is not None:

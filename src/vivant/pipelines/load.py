@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -185,13 +185,15 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     seed: int = 0,
+    lora: Sequence[str] = (),
 ) -> Pipeline:
     """Load a method.
 
     ``weights``: a file or folder of weights, or the name of a preset; None takes the preset's own.
     ``preset``: one of the method's presets, None is its default. ``device``: "auto", "cpu", "cuda", "cuda:1",
     "mps". ``dtype``: "auto", "fp32", "fp16", "bf16". ``seed``: sets torch's random numbers, which also fill
-    the nets of the preset "tiny".
+    the nets of the preset "tiny". ``lora``: low-rank additions, files or folders, each with ``:STRENGTH`` behind it if
+    it is not to count fully.
 
     Raises:
         ConfigError: unknown method, preset, device or number type.
@@ -215,6 +217,11 @@ def load(
     modules, config, info = weights_of.load_modules(preset, path, seed=seed)
     pass_gate(f"{spec.name} ({info.name})", info.licence)
     from vivant.controls.smoothing import OneEuroFilter
+    from vivant.weights.lora import add_lora, lora_hashes, read_choices
+
+    for choice, strength in read_choices(lora):
+        add_lora(modules, choice, strength)
+        info = replace(info, files={**info.files, **lora_hashes(choice)})
 
     modules = spec.part("model").optimize_for_inference(modules)
     make = spec.part("generate").Generator

@@ -14,6 +14,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.registry import get_method
 from vivant.core.spec import Capabilities, MethodSpec
 from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
+from vivant.pipelines.trained import Keeper
 
 if TYPE_CHECKING:
     import torch
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 STOPPED = 3
 """Exit code of a run that was asked to stop and can be resumed."""
-WEIGHTS = "weights.safetensors"
-BEST_WEIGHTS = "best.safetensors"
 FACE_CLIPS = "vivant.data.dataset:FaceClips"
 """What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
 ``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
@@ -96,6 +95,7 @@ class Run:
         self.config = _config(self.spec, recipe.preset)
         self.teacher = self.spec.part("train")
         self.stages = recipe.resolve(self.teacher.STAGES)
+        self.keeper = Keeper(self.spec, self.config, recipe)
         self.device = _device(args.device)
         if not args.resume and any(out.glob("*/checkpoints/latest")):
             raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
@@ -110,18 +110,31 @@ class Run:
         self._note()
         for number, stage in enumerate(self.stages):
             folder = self.out / stage.name
-            if self.args.resume and self._restore_finished(modules, folder):
+            if self.args.resume and self.keeper.restore_finished(modules, folder, stage):
+                self._settle(modules, stage)
                 continue
             outcome = self._stage(modules, stage, folder, data, validation, number)
             modules = outcome.modules
             if parallel.rank() == 0:
-                self._save(modules, folder / WEIGHTS, stage, outcome)
-                self._save_best(modules, folder, stage)
+                self.keeper.save(modules, folder, stage, outcome)
+                self.keeper.save_best(modules, folder, stage)
             if not outcome.finished:
                 return STOPPED
-        if parallel.rank() == 0:
-            self._save(modules, self.out / WEIGHTS, self.stages[-1], None)
+            self._settle(modules, stage)
+        if parallel.rank() == 0 and not self.stages[-1].lora_rank:
+            self.keeper.save(modules, self.out, self.stages[-1], None)
         return 0
+
+    def _settle(self, modules: dict[str, nn.Module], stage: Stage) -> None:
+        """Additions become part of the weights for the next stage; those of the last stage are the run's result."""
+        from vivant.training import parallel
+        from vivant.training.adapters import settle
+
+        if not stage.lora_rank:
+            return
+        if stage is self.stages[-1] and parallel.rank() == 0:
+            self.keeper.save(modules, self.out, stage, None)
+        settle(modules)
 
     def _load(self, split: str) -> Samples:
         recipe, options = self.recipe, dict(self.recipe.samples)
@@ -201,22 +214,6 @@ class Run:
         left = self.args.max_seconds - (time.monotonic() - self.started)
         return before + max(1.0, left * wishes[0] / sum(wishes))
 
-    def _restore_finished(self, modules: dict[str, nn.Module], folder: Path) -> bool:
-        """Put a finished stage's averaged weights into ``modules``; False if it is not finished."""
-        import torch
-
-        from vivant.training.checkpoint import latest_checkpoint, load_checkpoint, restore
-
-        path = latest_checkpoint(folder / "checkpoints")
-        if path is None:
-            return False
-        parts, state = load_checkpoint(path)
-        if not state.get("finished"):
-            return False
-        with torch.no_grad():
-            restore(modules, parts["averaged"], str(path))
-        return True
-
     def _note(self) -> None:
         """Write the resolved recipe beside the output."""
         import torch
@@ -231,29 +228,6 @@ class Run:
         extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": device}
         extra["processes"] = str(parallel.world())
         write_resolved(self.out / "recipe.yaml", self.recipe, self.stages, extra)
-
-    def _save_best(self, modules: dict[str, nn.Module], folder: Path, stage: Stage) -> None:
-        """The averaged weights of the best checkpoint beside those of the last one, if a validation chose one."""
-        import torch
-
-        from vivant.training.checkpoint import BEST, flat_state, latest_checkpoint, load_checkpoint, restore
-
-        path = latest_checkpoint(folder / "checkpoints", BEST)
-        if path is None:
-            return
-        last = {key: value.clone() for key, value in flat_state(modules).items()}
-        with torch.no_grad():
-            restore(modules, load_checkpoint(path)[0]["averaged"], str(path))
-            self._save(modules, folder / BEST_WEIGHTS, stage, None)
-            restore(modules, last, str(path))
-
-    def _save(self, modules: dict[str, nn.Module], path: Path, stage: Stage, outcome: Outcome | None) -> None:
-        """Averaged weights in float16, with what they were trained on."""
-        weights = self.spec.part("weights")
-        more = {"stage": stage.name, "seed": str(self.recipe.seed)}
-        if outcome is not None:
-            more |= {"steps": str(outcome.step), "seconds": f"{outcome.seconds:.0f}"}
-        weights.save_modules(modules, path, weights.describe(self.recipe.preset, self.config, **more), half=True)
 
 
 def _learner(name: str) -> MethodSpec:

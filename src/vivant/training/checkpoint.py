@@ -19,18 +19,25 @@ LATEST, BEST = "latest", "best"
 PARTS = ("modules", "averaged", "critics", "optimizer", "critic_optimizer")
 
 
-def flat_state(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """States of several modules in one dictionary, keys ``module/parameter``."""
-    return {f"{name}/{key}": value for name, m in modules.items() for key, value in m.state_dict().items()}
+def flat_state(modules: Mapping[str, nn.Module], endings: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """States of several modules in one dictionary, keys ``module/parameter``; ``endings``: only keys that end so."""
+    return {
+        f"{name}/{key}": value
+        for name, m in modules.items()
+        for key, value in m.state_dict().items()
+        if not endings or key.endswith(endings)
+    }
 
 
-def restore(modules: Mapping[str, nn.Module], flat: Mapping[str, Tensor], where: str) -> None:
-    """Copy a flat state back in place, strictly.
+def restore(
+    modules: Mapping[str, nn.Module], flat: Mapping[str, Tensor], where: str, endings: tuple[str, ...] = ()
+) -> None:
+    """Copy a flat state back in place, strictly; ``endings`` as in :func:`flat_state`.
 
     Raises:
         WeightsError: names or shapes differ.
     """
-    targets = flat_state(modules)
+    targets = flat_state(modules, endings)
     odd = sorted(set(targets) ^ set(flat)) or [k for k in targets if targets[k].shape != flat[k].shape]
     if odd:
         raise WeightsError(f"{where} does not fit the modules (for example '{odd[0]}'): resume with the same recipe.")

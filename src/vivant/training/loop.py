@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vivant.core.errors import ConfigError
 from vivant.training import parallel
+from vivant.training.adapters import kept_endings, prepare
 from vivant.training.capture import CapturedStep
 from vivant.training.checkpoint import (
     flat_state,
@@ -25,10 +26,11 @@ from vivant.training.inspection import sample_sheet, validate, write_sheet
 from vivant.training.log import RunLog
 from vivant.training.options import DivergedError, LoopOptions, Outcome, check_fit, put_channels_last
 from vivant.training.protocol import Objective, ObjectiveFactory, Samples
+from vivant.training.recompute import find_blocks, has_dropout, recomputed
 from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
 from vivant.training.shared_norm import share_norms
 from vivant.training.stage import Stage
-from vivant.training.step import TrainStep, choose_learning
+from vivant.training.step import TrainStep
 from vivant.training.stopping import asked_to_stop
 
 _AGREE_EVERY = 10
@@ -59,7 +61,8 @@ class Trainer:
         self.stage, self.samples, self.validation = stage, samples, validation
         self.device, self.out = torch.device(device), Path(out)
         self.modules = {name: module.to(self.device) for name, module in modules.items()}
-        choose_learning(self.modules, stage.trains)
+        prepare(self.modules, stage, self.options.seed)
+        self._kept = kept_endings(stage)
         parallel.copy_from_first(self.modules.values())
         share_norms(self.modules.values())
         self.objective: Objective = objective(self.modules, config, stage, self.device)
@@ -70,9 +73,11 @@ class Trainer:
             self.objective, self.modules, stage, samples, self.device,
             self.options.precision, self.options.log_every,
         )  # fmt: skip
+        self._blocks = find_blocks(self.modules, stage.recompute)
         alone = parallel.world() == 1 or self.options.capture_many
+        fit = alone and stage.optimizer == "adamw" and not has_dropout(self._blocks)
         self._captured = CapturedStep(
-            self.step.compute, self.device, [self.step.generator], self.options.capture and alone
+            self.step.compute, self.device, [self.step.generator], self.options.capture and fit
         )
         self.done_steps = 0
         self._seconds_before = 0.0
@@ -106,7 +111,7 @@ class Trainer:
         first = parallel.rank() == 0
         self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first, self.options.tracker)
         try:
-            with asked_to_stop() as asked:
+            with asked_to_stop() as asked, recomputed(self._blocks):
                 finished = self._loop(asked)
             self._drain()
             self.save(finished)
@@ -240,8 +245,8 @@ class Trainer:
         if parallel.rank() == 0:
             critics = self.step.critic_optimizer
             parts = {
-                "modules": flat_state(self.modules),
-                "averaged": flat_state(self.step.average.modules),
+                "modules": flat_state(self.modules, self._kept),
+                "averaged": flat_state(self.step.average.modules, self._kept),
                 "critics": flat_state(self.objective.critics),
                 "optimizer": moments,
                 "critic_optimizer": critics.state() if critics else {},
@@ -257,8 +262,8 @@ class Trainer:
         if state.get("stage") != self.stage.name:
             raise ConfigError(f"{path} belongs to stage '{state.get('stage')}', not to '{self.stage.name}'.")
         with torch.no_grad():
-            restore(self.modules, parts["modules"], f"{path}/modules")
-            restore(self.step.average.modules, parts["averaged"], f"{path}/averaged")
+            restore(self.modules, parts["modules"], f"{path}/modules", self._kept)
+            restore(self.step.average.modules, parts["averaged"], f"{path}/averaged", self._kept)
             restore(self.objective.critics, parts["critics"], f"{path}/critics")
         self.step.optimizer.load(parts["optimizer"])
         if self.step.critic_optimizer is not None:

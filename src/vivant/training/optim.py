@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
+from vivant.core.errors import MissingExtraError
 from vivant.training import parallel
 
 
@@ -22,6 +26,9 @@ class Optimizer:
 
     ``shard``: with several processes each one keeps the moments of its share of the parameters and updates those, and
     then all get the updated numbers (Rajbhandari et al. 2020, ZeRO stage 1, arXiv:1910.02054); the result is the same.
+
+    ``kind``: "adamw8bit" keeps the moments of tensors of 4096 numbers or more as bytes with a scale for each block of
+    256 (Dettmers et al. 2021, arXiv:2110.02861), by the package bitsandbytes, on GPUs and CPUs; it is never captured.
     """
 
     def __init__(
@@ -31,6 +38,7 @@ class Optimizer:
         betas: tuple[float, float],
         decay: float,
         shard: bool = False,
+        kind: str = "adamw",
     ) -> None:
         self.named = parameters
         self.owners = _owners(parameters) if shard and parallel.world() > 1 else {}
@@ -45,8 +53,15 @@ class Optimizer:
             {"params": [p for p in mine if p.ndim > 1], "weight_decay": decay},
             {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        lr = self._rate if self._rate is not None else rate
-        self._adam = AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=cuda, capturable=cuda)
+        used = [g for g in groups if g["params"]]
+        self.eight_bit = kind == "adamw8bit"
+        self._adam: torch.optim.Optimizer
+        if self.eight_bit:
+            self._rate = None
+            self._adam = _eight_bit_adam()(used, lr=rate, betas=betas)
+        else:
+            lr = self._rate if self._rate is not None else rate
+            self._adam = AdamW(used, lr=lr, betas=betas, fused=cuda, capturable=cuda)
 
     def set_factor(self, factor: float) -> float:
         """Set the learning rate to ``factor`` times the base rate and return it."""
@@ -77,7 +92,7 @@ class Optimizer:
         if self.owners:
             return self._gathered()
         return {
-            f"{name}:{key}": value
+            f"{name}:{key}": value if isinstance(value, Tensor) else torch.tensor(float(value))
             for name, p in self.named.items()
             for key, value in self._adam.state.get(p, {}).items()
         }
@@ -101,12 +116,30 @@ class Optimizer:
             if self.owners.get(name, rank) != rank:
                 continue
             parameter = self.named[name]
+            if self.eight_bit:  # moments are bytes with scales; the count is a number
+                place = parameter.device
+                self._adam.state[parameter][key] = int(value) if key == "step" else value.to(place, copy=True)
+                continue
             on_host = key == "step" and self._rate is None
             place = torch.device("cpu") if on_host else parameter.device
             entry = value.to(place, copy=True)
             if key != "step":
                 entry = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(entry)
             self._adam.state[parameter][key] = entry
+
+
+def _eight_bit_adam() -> Any:
+    """bitsandbytes' AdamW8bit.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of kernels that nobody asked for
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise MissingExtraError("bitsandbytes", "adam8bit", "The optimizer adamw8bit") from None
+    return AdamW8bit
 
 
 def _owners(parameters: dict[str, nn.Parameter]) -> dict[str, int]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from vivant.core.errors import ConfigError
 
+OPTIMIZERS = ("adamw", "adamw8bit")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -21,6 +23,10 @@ class Stage:
     ``mix``: {group of the data: share of the batch}, empty for shares by size.
     ``frames``: frames of a sample, for methods that learn from videos. ``settings``: further numbers of the method's
     own objective, such as probabilities of dropouts. ``shard``: several GPUs share the optimiser's moments.
+    ``optimizer``: "adamw", or "adamw8bit", whose moments take a quarter of the memory. ``recompute``: names of blocks,
+    with ``*``, whose activations are computed again in the backward pass instead of being kept. ``lora_rank``: above 0,
+    only low-rank additions to the layers named by ``lora_on`` (within ``trains``) learn, ``lora_alpha`` strong (0: as
+    the rank).
     ``critics_from``: fraction of the stage after which the critics run, 1 for never.
     ``*_every``: steps between sample sheets, validations and checkpoints, 0 for never (the last checkpoint is
     always written). ``seconds``: time budget, None for none.
@@ -42,6 +48,11 @@ class Stage:
     frames: int = 1
     settings: dict[str, float] = field(default_factory=dict)
     shard: bool = False
+    optimizer: str = "adamw"
+    recompute: tuple[str, ...] = ()
+    lora_rank: int = 0
+    lora_alpha: float = 0.0
+    lora_on: tuple[str, ...] = ("*.to_q", "*.to_k", "*.to_v", "*.to_out.0")
     critics_from: float = 1.0
     critic_learning_rate: float = 2e-4
     critic_betas: tuple[float, float] = (0.5, 0.99)
@@ -61,6 +72,9 @@ class Stage:
         self._require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, give 0 to below 1")
         self._require(0 <= self.critics_from <= 1, f"critics_from is {self.critics_from}, give 0 to 1")
         self._require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}, give more than 0")
+        self._require(self.lora_rank >= 0, f"lora_rank is {self.lora_rank}, give 0 or more")
+        self._require(self.optimizer in OPTIMIZERS, f"there is no optimizer '{self.optimizer}', use {OPTIMIZERS}")
+        self._require(not (self.shard and self.optimizer != "adamw"), "shard needs the optimizer adamw")
         self._require(all(v >= 0 for v in self.mix.values()), "a share of mix is negative")
 
     def _require(self, good: bool, problem: str) -> None:
@@ -98,7 +112,8 @@ class Stage:
             if isinstance(now, dict):
                 return {**now, **{str(k): float(v) for k, v in dict(value).items()}}
             if isinstance(now, tuple):
-                return tuple(type(now[0])(v) for v in value)
+                kind = type(now[0]) if now else str
+                return tuple(kind(v) for v in ([value] if isinstance(value, str) else value))
             if key == "seconds":
                 return None if value is None else float(value)
             if isinstance(now, int) and float(value) != int(float(value)):

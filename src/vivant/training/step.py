@@ -70,7 +70,12 @@ class TrainStep:
         self._half = precision == "bf16"
         self.generator = torch.Generator(device)
         self.optimizer = Optimizer(
-            learning_parameters(modules), stage.learning_rate, stage.betas, stage.weight_decay, stage.shard
+            learning_parameters(modules),
+            stage.learning_rate,
+            stage.betas,
+            stage.weight_decay,
+            stage.shard,
+            stage.optimizer,
         )
         self._set_critics(True)
         critics = learning_parameters(objective.critics)

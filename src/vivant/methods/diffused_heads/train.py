@@ -30,6 +30,8 @@ _GROWN = 5
 """Pixels that the mouth's box is grown by on each side, at 128 px."""
 _MOST_WEIGHT = 5.0
 """Bound of SNR + 1, which weighs the error of a predicted picture as that of the velocity (after min-SNR)."""
+_LORA = ("unet.*.qkv", "unet.*.proj_out", "unet.*.in_layers.2", "unet.*.out_layers.3")
+"""Layers that low-rank additions change, where a recipe asks for them: attention is rare here, so convolutions, too."""
 _LOSSES = {"simple": 1.0, "vlb": 1e-4, "lip": 0.2}
 _LITE_LOSSES = {"simple": 1.0, "lip": 1.0, "drift": 1.0}
 """``drift`` is no term: how strongly motion frames are disturbed, 0 for not at all."""
@@ -38,12 +40,12 @@ STAGES: dict[str, Stage] = {
     "lite": Stage(
         name="lite", trains=("unet", "audio_encoder"), steps=24_000, batch=128, learning_rate=4e-4, warmup=300,
         betas=(0.9, 0.99), weight_decay=1e-3, clip_norm=1.0, ema_decay=0.9995, loss_weights=_LITE_LOSSES,
-        sample_every=4000, checkpoint_every=4000,
+        sample_every=4000, checkpoint_every=4000, lora_on=_LORA,
     ),
     "paper": Stage(
         name="paper", trains=("unet", "audio_encoder"), steps=1_000_000, batch=80, learning_rate=5e-5, warmup=0,
         betas=(0.9, 0.999), weight_decay=0.0, clip_norm=0.0, ema_decay=0.9999, loss_weights=_LOSSES,
-        sample_every=5000, checkpoint_every=5000,
+        sample_every=5000, checkpoint_every=5000, lora_on=_LORA,
     ),
 }  # fmt: skip
 

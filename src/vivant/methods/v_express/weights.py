@@ -17,7 +17,6 @@ from vivant.weights.cards import WeightsInfo
 from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
-from vivant.weights.lora import add_lora
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -171,7 +170,6 @@ __all__ = [
     "HUB",
     "LICENCE",
     "PUBLISHED",
-    "add_lora",
     "config_hash",
     "convert",
     "describe",
