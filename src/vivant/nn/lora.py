@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +84,9 @@ def _adapt(layer: nn.Module, rank: int, scale: float) -> None:
     up: nn.Module
     if isinstance(layer, nn.Linear):
         down, up = nn.Linear(layer.in_features, rank, bias=False), nn.Linear(rank, layer.out_features, bias=False)
-    elif isinstance(layer, nn.Conv1d | nn.Conv2d):
-        kind = type(layer)
+    else:
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+        kind: Any = type(layer)
         down = kind(layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=False)
         up = kind(rank, layer.out_channels, 1, bias=False)
     nn.init.kaiming_uniform_(down.get_parameter("weight"), a=math.sqrt(5))

@@ -50,7 +50,7 @@ def recomputed(blocks: Mapping[str, nn.Module]) -> Iterator[None]:
     before: list[nn.Module] = []
     try:
         for block in blocks.values():
-            block.forward = partial(_call, block, block.forward)  # type: ignore[method-assign]
+            block.forward = partial(_call, block, block.forward)
             before.append(block)
         yield
     finally:
