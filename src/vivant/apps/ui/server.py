@@ -16,15 +16,17 @@ UPLOAD_LIMIT = "500mb"
 
 
 def build(desk: Desk) -> Any:
-    """The web application (ASGI): the page at ``/``."""
+    """The web application (ASGI): the page at ``/``, the live page at ``/live``."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
     from fastapi import FastAPI
 
+    from vivant.apps.ui.live import add_live
     from vivant.apps.ui.page import STATIC, build_page
     from vivant.weights.assets import ROOT
 
     app = FastAPI(title="Vivant", docs_url=None, redoc_url=None, openapi_url=None)
+    add_live(app, desk)
     page = build_page(desk)
     page.queue(default_concurrency_limit=4, max_size=64)
     return gr.mount_gradio_app(
