@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -68,7 +69,7 @@ class Newest(Generic[Item]):
 @dataclass(frozen=True)
 class Shown:
     """One picture for one camera frame. ``tag``: as given with the frame; ``picture``: (H, W, 3) uint8 RGB; ``seen``:
-    whether the frame showed a face; ``seconds``: work spent on it, from decoding to pasting."""
+    whether the frame showed a face; ``seconds``: from decoding the frame to the finished picture."""
 
     tag: Any
     picture: np.ndarray
@@ -118,7 +119,8 @@ class Live:
         self.results: Newest[Shown] = Newest()
         self._frames: Newest[tuple[Any, bytes | np.ndarray]] = Newest()
         self._again = threading.Event()
-        self._begun: tuple[Any, float, bool] = (None, 0.0, False)
+        self._begun: tuple[Any, float] = (None, 0.0)
+        self._waiting: deque[tuple[Any, float, bool]] = deque()
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="vivant-live")
         self._thread.start()
@@ -143,12 +145,17 @@ class Live:
         self._thread.join(10)
 
     def _work(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # of this thread: small layers gain little from more, and a busy machine much less
+        generator = self._pipe.generator
         view, size = self._pipe.config.driving_crop, self._pipe.config.input_size
         crops = causal_crops(self._decoded(), LIVE_FPS, view, size)
+        stream = getattr(generator, "stream_late", generator.stream)
         try:
             while not self._frames.closed:
                 self._again.clear()
-                for square in self._pipe.generator.stream(self._crop, self._till_calibrated(crops), self._options):
+                for square in stream(self._crop, self._till_calibrated(crops), self._options):
                     self._deliver(square)
         except Exception as error:  # kept for whoever waits for pictures
             self.error = error
@@ -163,7 +170,7 @@ class Live:
                 picture = decode_jpeg(frame) if isinstance(frame, bytes) else frame
             except MediaError:
                 continue  # one damaged frame of a camera is no reason to stop
-            self._begun = (tag, begin, False)
+            self._begun = (tag, begin)
             yield picture
 
     def _till_calibrated(self, crops: Iterator[FaceCrop | None]) -> Iterator[FaceCrop | None]:
@@ -171,11 +178,11 @@ class Live:
             crop = next(crops, _END)
             if crop is _END:
                 return
-            self._begun = (*self._begun[:2], crop is not None)
+            self._waiting.append((*self._begun, crop is not None))
             yield crop  # type: ignore[misc]
 
     def _deliver(self, square: np.ndarray | None) -> None:
-        tag, begin, seen = self._begun
+        tag, begin, seen = self._waiting.popleft()
         square = self._crop.image if square is None else square
         picture = square if self._paster is None else self._paster.paste(self._frame, square)
         self.results.put(Shown(tag, picture, seen, time.perf_counter() - begin))

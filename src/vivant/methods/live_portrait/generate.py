@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -162,6 +163,19 @@ class Generator:
         check_options(options)
         return self._stream(source, crops, options)
 
+    def stream_late(
+        self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options | None = None
+    ) -> Iterator[np.ndarray]:
+        """The frames of :meth:`stream`, each when the crop after it has come: one frame is painted by a thread of its
+        own while the next is observed, so two cores give more frames, each a little later.
+
+        Raises:
+            ConfigError: the options make no sense.
+        """
+        options = options or Options()
+        check_options(options)
+        return self._stream_late(source, crops, options)
+
     def edit(self, source: FaceCrop, options: Options | None = None) -> np.ndarray:
         """The portrait with ``options.sliders``, (O, O, 3) uint8 RGB.
 
@@ -204,17 +218,42 @@ class Generator:
     def _stream(self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options) -> Iterator[np.ndarray]:
         portrait = self._portrait([source])
         frame = self._render(portrait, portrait.motion.keypoints())[0]
+        for keypoints in self._followed(portrait, crops, options):
+            frame = frame if keypoints is None else self._render(portrait, keypoints)[0]
+            yield frame.copy()
+
+    def _stream_late(
+        self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options
+    ) -> Iterator[np.ndarray]:
+        portrait = self._portrait([source])
+        with ThreadPoolExecutor(1, "vivant", initializer=torch.set_num_threads, initargs=(1,)) as painter:
+            newest = painter.submit(self._render, portrait, portrait.motion.keypoints())
+            waiting: Future[np.ndarray] | None = None
+            for keypoints in self._followed(portrait, crops, options):
+                if keypoints is not None:
+                    newest = painter.submit(self._render, portrait, keypoints)
+                if waiting is not None:
+                    yield waiting.result()[0].copy()
+                waiting = newest
+            if waiting is not None:
+                yield waiting.result()[0].copy()
+
+    def _followed(
+        self, portrait: _Portrait, crops: Iterable[FaceCrop | None], options: Options
+    ) -> Iterator[Tensor | None]:
+        """Keypoints (1, K, 3) of the portrait for every crop, None where no face is seen."""
         causal = self._causal() if self._causal and options.smoothing > 0 else None
         square: Square | None = None
         retargeter: Retargeter | None = None
         for crop in crops:
-            if crop is not None:
-                square = square or Square.of(crop)
-                driver = self._observe([crop], square)
-                driver = driver.filtered(causal) if causal else driver
-                retargeter = retargeter or self._retargeter(options, driver)
-                frame = next(self._drive(portrait, driver, retargeter))
-            yield frame.copy()
+            if crop is None:
+                yield None
+                continue
+            square = square or Square.of(crop)
+            driver = self._observe([crop], square)
+            driver = driver.filtered(causal) if causal else driver
+            retargeter = retargeter or self._retargeter(options, driver)
+            yield self._driven(portrait, driver, retargeter)
 
     def _retargeter(self, options: Options, reference: Motion) -> Retargeter:
         nets = self.modules["stitching_retargeting_module"]
@@ -225,9 +264,13 @@ class Generator:
     def _drive(
         self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
     ) -> Iterator[np.ndarray]:
-        with torch.inference_mode():
-            keypoints = retargeter.drive(portrait.motion, driver.to(self.device), steady_eyes)
-        yield from self._render(portrait, keypoints)
+        yield from self._render(portrait, self._driven(portrait, driver, retargeter, steady_eyes))
+
+    @torch.inference_mode()
+    def _driven(
+        self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
+    ) -> Tensor:
+        return retargeter.drive(portrait.motion, driver.to(self.device), steady_eyes)
 
     @torch.inference_mode()
     def _portrait(self, crops: Sequence[FaceCrop]) -> _Portrait:

@@ -1,0 +1,71 @@
+"""Settings as a file: the words of a job without its inputs, so ``vivant animate --batch`` reads them, too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vivant.apps.ui.animate_tab import AnimateTab
+from vivant.apps.ui.desk import Desk
+from vivant.apps.ui.telling import told
+from vivant.core.errors import ConfigError
+from vivant.core.registry import DEFAULT_METHOD
+from vivant.pipelines.jobs import FIELDS, INPUTS, read_job
+
+NAME = "vivant-settings.json"
+MOST_BYTES = 1 << 20
+
+
+def add_settings(desk: Desk, animate: AnimateTab) -> None:
+    """Buttons that save what the page shows, and bring it back."""
+    with gr.Row():
+        save = gr.Button("Save the settings", size="sm", elem_id="settings-save")
+        load = gr.UploadButton("Load settings", size="sm", file_types=[".json"], elem_id="settings-load")
+    file = gr.File(label="Your settings", visible=False, interactive=False, elem_id="settings-file")
+    everything = {**animate.settings, "edits": animate.use_edits}
+
+    def saved(*values: Any) -> dict[Any, Any]:
+        shown = dict(zip(everything, values))
+        shown.pop("edits")
+        row = animate.words(shown, values[len(everything) :], True)
+        path = desk.place(NAME)
+        path.write_text(json.dumps(row, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return {file: gr.update(value=str(path), visible=True)}
+
+    def loaded(path: str) -> dict[Any, Any]:
+        row = read_settings(Path(path))
+        method = row.get("method", DEFAULT_METHOD)
+        form = animate.forms[method]
+        updates = {form.components[key]: value for key, value in form.filled(row).items()}
+        usual = {"method": method, "preset": form.spec.default_preset, "fps": None, "quality": 18, "seed": 0}
+        for name, component in animate.settings.items():
+            updates[component] = gr.update(value=row.get(name, usual.get(name, False)))
+        return updates | animate.chosen(method, row.get("preset") or form.spec.default_preset)
+
+    outputs = [animate.message, *animate.settings.values(), animate.about, *animate.columns.values(),
+               *animate.form_components]  # fmt: skip
+    how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    inputs = [*everything.values(), *animate.form_components]
+    save.click(told(animate.message, saved), inputs, [animate.message, file], **how)
+    load.upload(told(animate.message, loaded), [load], outputs, **how)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The words of a settings file; inputs and outputs in it are left out.
+
+    Raises:
+        ConfigError: it is no such file, or a value in it makes no sense.
+    """
+    try:
+        text = path.read_text(encoding="utf-8") if path.stat().st_size <= MOST_BYTES else ""
+        row = json.loads(text)
+    except (OSError, ValueError):
+        row = None
+    if not isinstance(row, dict):
+        raise ConfigError(f"{path.name} holds no settings: choose a file that this page saved.")
+    own = {name: value for name, value in row.items() if name not in (*INPUTS, "output", "face", "device", "weights")}
+    read_job({**own, "source": "picture", "output": "result.mp4"}, FIELDS)
+    return own
