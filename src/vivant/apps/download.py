@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         return _list()
     from vivant.pipelines.published import Order, check_room, orders, size_text
-    from vivant.weights.hub import fetch
+    from vivant.weights.hub import cache_folder, fetch
 
     found: list[Order] = orders(_names(args), args.commercial_only, not args.alone)
     for order in found:
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return 0
     if missing:
-        check_room(missing, _cache())
+        check_room(missing, cache_folder())
         if not args.yes and not _agreed():
             print("Nothing was downloaded.")
             return 1
@@ -96,9 +95,3 @@ def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise ConfigError("Nobody is there to be asked: say --yes to download.")
     return input("Download? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _cache() -> Path:
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)

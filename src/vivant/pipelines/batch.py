@@ -147,7 +147,7 @@ def run_batch(
         check_output(job.output)
     on_gpu = any(str(job.loading.get("device")).startswith("cuda") for _, job in listed)
     chosen = make_engine(engine, workers or (1 if engine == "local" else None), address, float(on_gpu))
-    known = {row["id"]: row for row in _read_state(out)}
+    known = {row["id"]: row for row in read_state(out)}
     tasks, failed, before = [], 0, 0
     with (out / STATE).open("a", encoding="utf-8") as state:
         state.write("\n" if _cut_short(out / STATE) else "")
@@ -217,7 +217,7 @@ def _cut_short(path: Path) -> bool:
     return not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
 
 
-def _read_state(out: Path) -> Iterator[dict[str, Any]]:
+def read_state(out: Path) -> Iterator[dict[str, Any]]:
     """Rows of the state file; a last line cut short by a crash is left out."""
     try:
         lines = (out / STATE).read_text(encoding="utf-8").splitlines()

@@ -40,12 +40,13 @@ class Newest(Generic[Item]):
         self._closed = False
         self.replaced = 0
 
-    def put(self, item: Item) -> None:
-        """Leave ``item``; an older one that nobody fetched is forgotten and counted in ``replaced``."""
+    def put(self, item: Item) -> Item | None:
+        """Leave ``item``; an older one that nobody fetched is returned and counted in ``replaced``."""
         with self._ready:
-            self.replaced += self._item is not None
-            self._item = item
+            old, self._item = self._item, item
+            self.replaced += old is not None
             self._ready.notify_all()
+            return old
 
     def get(self, timeout: float | None = None) -> Item | None:
         """Wait for something and take it; None after :meth:`close` or ``timeout`` seconds."""
@@ -130,9 +131,11 @@ class Live:
         """Camera frames that a newer one replaced before they were looked at."""
         return self._frames.replaced
 
-    def offer(self, frame: bytes | np.ndarray, tag: Any = None) -> None:
-        """A camera frame: (H, W, 3) uint8 RGB or a JPEG; ``tag`` comes back with its picture."""
-        self._frames.put((tag, frame))
+    def offer(self, frame: bytes | np.ndarray, tag: Any = None) -> Any:
+        """A camera frame: (H, W, 3) uint8 RGB or a JPEG; ``tag`` comes back with its picture. Returns the tag of an
+        older frame that this one replaces, whose picture will never come, else None."""
+        replaced = self._frames.put((tag, frame))
+        return None if replaced is None else replaced[0]
 
     def calibrate(self) -> None:
         """Take the next face as the neutral one: look straight ahead, mouth closed."""

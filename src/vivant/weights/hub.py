@@ -42,6 +42,13 @@ class HubFacts:
     files: tuple[HubFile, ...]
 
 
+def cache_folder() -> Path:
+    """Where downloaded files lie."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
 def is_offline() -> bool:
     """Whether the network is forbidden."""
     return os.environ.get(OFFLINE, "").lower() in ("1", "true", "yes", "on")

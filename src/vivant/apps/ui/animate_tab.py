@@ -85,7 +85,7 @@ class AnimateTab:
     def _settings(self) -> None:
         with gr.Accordion("Method and settings", open=False, elem_id="settings-panel"):
             with gr.Row():
-                names = methods_for(VIDEO)
+                names = [(spec.title, name) for name, spec in all_methods().items()]
                 self.method = gr.Dropdown(names, value=DEFAULT_METHOD, label="Method", elem_id="method")
                 self.preset = gr.Dropdown(
                     preset_choices(DEFAULT_METHOD), value=self.desk.preset, label="Preset", elem_id="preset"
@@ -99,15 +99,19 @@ class AnimateTab:
                 )
                 self.match_color = gr.Checkbox(False, label="Match colours", info="of the square and the photo")
             with gr.Row():
-                self.fps = gr.Number(
-                    None, label="Frames per second", info="empty: the driver's", minimum=1, maximum=240
+                self.fps = gr.Textbox(
+                    "", label="Frames per second", info="25 or 30000/1001", placeholder="the driver's"
                 )
                 self.quality = gr.Slider(0, 51, 18, step=1, label="Quality", info="0 is best and largest")
                 self.seed = gr.Number(0, label="Seed", precision=0)
             self.columns = {}
             for name, form in self.forms.items():
-                with gr.Column(visible=name == DEFAULT_METHOD) as self.columns[name]:
+                with gr.Column(visible=name == DEFAULT_METHOD) as self.columns[name], gr.Row():
                     form.add_options()
+            with gr.Row():
+                self.save = gr.Button("Save the settings", size="sm", elem_id="settings-save")
+                self.load = gr.UploadButton("Load settings", size="sm", file_types=[".json"], elem_id="settings-load")
+            self.file = gr.File(label="Your settings", visible=False, interactive=False, elem_id="settings-file")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -130,7 +134,7 @@ class AnimateTab:
 
     def words(self, settings: Mapping[str, Any], values: tuple[Any, ...], edits: bool) -> dict[str, Any]:
         """The words of a job for what the page shows, without inputs and output."""
-        row = {name: value for name, value in settings.items() if value not in (None, False)}
+        row = {name: value for name, value in settings.items() if value not in (None, False, "")}
         for name in ("quality", "seed"):
             row[name] = int(row.get(name, 0))
         form = self.forms[row["method"]]
@@ -141,9 +145,9 @@ class AnimateTab:
     def wire(self) -> None:
         """Connect the events."""
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.drive.change(self._driven_by, [self.drive], [*self._ways.values(), self.method, self.preset], **private)
+        self.drive.change(self._driven_by, [self.drive, self.method], [*self._ways.values(), self.method], **private)
         self.method.change(
-            self._chosen, [self.method, self.preset], [self.preset, self.about, *self.columns.values()], **private
+            self.chosen, [self.method, self.preset], [self.preset, self.about, *self.columns.values()], **private
         )
         self.driving_example.click(lambda: str(asset("demo/driver.mp4")), None, self.driving, **private)
         self.audio_example.click(self._example_speech, None, self.audio, **private)
@@ -155,12 +159,13 @@ class AnimateTab:
         )  # fmt: skip
         self.cancel.click(told(self.message, self._cancel), None, [self.message], queue=False, **private)
 
-    def _driven_by(self, drive: str) -> dict[Any, Any]:
-        names = methods_for(drive)
+    def _driven_by(self, drive: str, method: str) -> dict[Any, Any]:
+        able = methods_for(drive)
         updates = {way: gr.update(visible=name == drive) for name, way in self._ways.items()}
-        return updates | {self.method: gr.update(choices=names, value=names[0])}
+        return updates if method in able else updates | {self.method: able[0]}
 
-    def _chosen(self, method: str, preset: str) -> dict[Any, Any]:
+    def chosen(self, method: str, preset: str) -> dict[Any, Any]:
+        """Updates that show the form of ``method``, with ``preset`` if it has that."""
         spec = get_method(method)
         usual = self.desk.preset if method == DEFAULT_METHOD else spec.default_preset
         value = preset if preset in spec.presets else usual

@@ -15,7 +15,7 @@ from vivant.apps.ui.desk import Desk
 from vivant.apps.ui.telling import alert, followed, message, notes, problem
 from vivant.apps.ui.work import Work
 from vivant.core.errors import ConfigError
-from vivant.pipelines.batch import read_list, read_results, run_batch
+from vivant.pipelines.batch import read_list, read_state, run_batch
 from vivant.pipelines.inputs import IMAGE_SUFFIXES
 
 MOST_PHOTOS = 500
@@ -82,7 +82,7 @@ class BatchTab:
         yield from followed(work, self.bar, self.cancel, self.message, lambda summary: self._made(summary, out))
 
     def _made(self, summary: Any, out: Path) -> dict[Any, Any]:
-        table = [[row["output"], row["frames"], row["seconds"], row["problem"]] for row in read_results(out)]
+        table = [[row["output"], row["frames"], row["seconds"], row["problem"]] for row in read_state(out)]
         updates: dict[Any, Any] = {
             self.table: gr.update(value=table, visible=True),
             self.notes: notes([f"{summary.done} done, {summary.failed} failed."]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,16 @@ class EditTab:
         self.forms: dict[str, MethodForm] = {name: animate.forms[name] for name in names}
         with gr.Row():
             with gr.Column(min_width=280):
-                self.panel = PhotoPanel("edit")
                 self.result = gr.Image(
-                    label="Edited", interactive=False, format="jpeg", visible=False, buttons=[], elem_id="edit-result"
+                    label="Edited",
+                    interactive=False,
+                    format="jpeg",
+                    visible=False,
+                    buttons=[],
+                    elem_id="edit-result",
+                    alt_text="The edited photo",
                 )
+                self.panel = PhotoPanel("edit")
                 self.message = message("edit-message")
                 self.took = gr.HTML("", elem_id="edit-took")
                 with gr.Row():
@@ -38,7 +45,10 @@ class EditTab:
                     self.reset = gr.Button("All sliders back", elem_id="edit-reset")
                 self.download = gr.DownloadButton("Download the picture", visible=False, elem_id="edit-download")
             with gr.Column(min_width=280):
-                self.method = gr.Dropdown(names, value=DEFAULT_METHOD, label="Method", elem_id="edit-method")
+                self.method = gr.Dropdown(
+                    [(self.forms[name].spec.title, name) for name in names], value=DEFAULT_METHOD, label="Method",
+                    elem_id="edit-method",
+                )  # fmt: skip
                 self.columns = {}
                 for name, form in self.forms.items():
                     with gr.Column(visible=name == DEFAULT_METHOD) as self.columns[name]:
@@ -84,8 +94,6 @@ class EditTab:
         return preset if preset in self.forms[method].spec.presets else None
 
     def _preview(self, photo: Photo | None, face: str, method: str, preset: str, *values: Any) -> dict[Any, Any]:
-        import time
-
         if photo is None:
             return {self.result: gr.update(value=None, visible=False), self.took: ""}
         begin = time.perf_counter()

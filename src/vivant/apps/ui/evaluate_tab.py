@@ -35,8 +35,8 @@ class EvaluateTab:
                 metric_choices(), value=[], multiselect=True, label="Metrics", elem_id="eval-metrics",
                 info="empty: all that can be measured here",
             )  # fmt: skip
-            self.frames = gr.Number(
-                None, label="Most frames", precision=0, minimum=1, info="empty: all", elem_id="eval-frames"
+            self.frames = gr.Textbox(
+                "", label="Most frames", info="a whole number", placeholder="all", elem_id="eval-frames"
             )
         with gr.Row():
             self.go = gr.Button("Measure", variant="primary", elem_id="eval-go")
@@ -44,8 +44,12 @@ class EvaluateTab:
         self.bar = gr.HTML("", elem_id="eval-progress")
         self.message = message("eval-message")
         self.report = gr.Markdown("", elem_id="eval-report")
-        self.sheet = gr.Image(label="Contact sheet", interactive=False, visible=False, elem_id="eval-sheet")
-        self.files = gr.File(label="Report", visible=False, interactive=False, file_count="multiple", elem_id="eval-files")
+        self.sheet = gr.Image(
+            label="Contact sheet", interactive=False, visible=False, elem_id="eval-sheet", alt_text="Contact sheet"
+        )
+        self.files = gr.File(
+            label="Report", visible=False, interactive=False, file_count="multiple", elem_id="eval-files"
+        )
 
     def wire(self) -> None:
         """Connect the events."""
@@ -56,7 +60,7 @@ class EvaluateTab:
         )  # fmt: skip
 
     def _run(
-        self, request: gr.Request, made: str | None, true: str | None, names: list[str], frames: float | None
+        self, request: gr.Request, made: str | None, true: str | None, names: list[str], frames: str
     ) -> Iterator[dict[Any, Any]]:
         try:
             if not made:
@@ -65,7 +69,7 @@ class EvaluateTab:
             words = ["--generated", made, "--out", str(out)]
             words += ["--reference", true] if true else []
             words += ["--metrics", ",".join(names)] if names else []
-            words += ["--frames", str(int(frames))] if frames else []
+            words += ["--frames", _whole(frames)] if frames.strip() else []
             work = self.desk.begin(str(request.session_hash), Work(lambda: measure(words)))
         except Exception as error:
             yield {self.message: alert(problem(error))}
@@ -80,6 +84,17 @@ class EvaluateTab:
             self.sheet: gr.update(value=str(sheet) if sheet.is_file() else None, visible=sheet.is_file()),
             self.files: gr.update(value=files, visible=True),
         }
+
+
+def _whole(text: str) -> str:
+    """A whole number from 1 on, as text.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ConfigError(f"The number of frames is '{text}': give a whole number from 1 on, or leave it empty.")
+    return text.strip()
 
 
 def metric_choices() -> list[str]:

@@ -15,6 +15,8 @@ from vivant.pipelines.options import PUBLIC_NAMES, SEED, build_options, option_t
 OPTION, STRENGTH, SLIDER = "options", "strength", "sliders"
 """Groups of a form, named as the words of a job."""
 STRENGTH_RANGE = (0.0, 3.0)
+NARROW = 220
+"""Pixels under which inputs of one row go below each other."""
 
 
 def words(name: str) -> str:
@@ -45,7 +47,7 @@ class MethodForm:
                 self._add(OPTION, public, component, item.default)
         for name, text in self.spec.strengths.items():
             low, high = STRENGTH_RANGE
-            slider = gr.Slider(low, high, 1.0, step=0.05, label=f"Strength of {name}", info=text)
+            slider = gr.Slider(low, high, 1.0, step=0.05, label=f"Strength of {name}", info=text, min_width=NARROW)
             self._add(STRENGTH, name, slider, 1.0)
 
     def add_sliders(self) -> None:
@@ -53,7 +55,7 @@ class MethodForm:
         kind = self.spec.part("config").Sliders
         items = sorted(fields(kind), key=lambda item: _PARTS.index(_part(item)))
         for part, members in groupby(items, _part):
-            with gr.Accordion(part.capitalize(), open=True):
+            with gr.Accordion(part.capitalize(), open=True), gr.Row(elem_classes="vivant-grid"):
                 for item in members:
                     self._add(SLIDER, item.name, _component(item, float, words(item.name)), item.default)
 
@@ -62,7 +64,7 @@ class MethodForm:
         found: dict[str, dict[str, Any]] = {group: {} for group in groups}
         for (group, name), usual in self.usual.items():
             value = values[group, name]
-            if group in groups and value is not None and value != usual:
+            if group in groups and value not in (None, "") and value != usual:
                 found[group][name] = value
         return {group: row for group, row in found.items() if row}
 
@@ -74,7 +76,8 @@ class MethodForm:
         """
         given = {group: dict(row.get(group) or {}) for group in (OPTION, SLIDER, STRENGTH)}
         build_options(self.spec, given[OPTION], given[SLIDER], given[STRENGTH])
-        return {(group, name): given[group].get(name, usual) for (group, name), usual in self.usual.items()}
+        found = {(group, name): given[group].get(name, usual) for (group, name), usual in self.usual.items()}
+        return {key: "" if value is None else value for key, value in found.items()}
 
 
 _PARTS = ("head", "gaze", "eyes", "brows", "smile", "lips", "other")
@@ -86,18 +89,18 @@ def _part(item: Field[Any]) -> str:
 
 
 def _component(item: Field[Any], kind: Any, label: str) -> Any:
-    """An input for one field: a switch, a choice, a slider where it has a range and a value, else a number."""
-    info = item.metadata.get("help", "")
+    """An input for one field: a switch, a choice, a slider where it has a range and a value, else text or a number."""
     usual: Any = item.default
+    how: dict[str, Any] = {"label": label, "info": item.metadata.get("help", ""), "min_width": NARROW}
     if kind is bool:
-        return gr.Checkbox(usual, label=label, info=info)
+        return gr.Checkbox(usual, **how)
     if get_origin(kind) is Literal:
-        return gr.Dropdown(list(get_args(kind)), value=usual, label=label, info=info)
+        return gr.Dropdown(list(get_args(kind)), value=usual, **how)
     low, high = item.metadata.get("range", (None, None))
-    if usual is None:
-        text = f"{info}; {low:g} to {high:g}, empty leaves it" if low is not None else f"{info}; empty leaves it"
-        return gr.Number(None, label=label, info=text, minimum=low, maximum=high, step=0.05)
+    if usual is None:  # a number field would show 0, which is not "leave it"
+        how["info"] += f"; {low:g} to {high:g}" if low is not None and high is not None else ""
+        return gr.Textbox("", placeholder="as it is", **how)
     if low is None or high is None or high - low > 1000:
-        return gr.Number(usual, label=label, info=info, precision=0 if kind is int else None)
+        return gr.Number(usual, precision=0 if kind is int else None, **how)
     step = 1 if kind is int or high - low > 20 else 0.01
-    return gr.Slider(low, high, usual, step=step, label=label, info=info)
+    return gr.Slider(low, high, usual, step=step, **how)

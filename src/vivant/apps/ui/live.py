@@ -2,8 +2,8 @@
 
 Binary messages, little endian. From the page: float64 time stamp, then a JPEG. To the page: float64 the same stamp,
 float32 milliseconds of work, uint8 1 where a face was seen, then a JPEG. Text messages are JSON objects: the page
-begins with ``start``'s words and may send ``{"calibrate": true}``; it is answered ``{"ready": ...}`` or
-``{"problem": "one sentence"}``.
+begins with the words of :meth:`LiveRoom.start` and may send ``{"calibrate": true}``; it is told ``{"ready": true}``,
+``{"dropped": stamp}`` of a frame that a newer one replaced, or ``{"problem": "one sentence"}``.
 """
 
 from __future__ import annotations
@@ -219,7 +219,9 @@ async def _receive(socket: WebSocket, live: Live) -> None:
             return
         data, text = message.get("bytes"), message.get("text")
         if data is not None and len(data) > HEAD_IN.size:
-            live.offer(data[HEAD_IN.size :], HEAD_IN.unpack_from(data)[0])
+            dropped = live.offer(data[HEAD_IN.size :], HEAD_IN.unpack_from(data)[0])
+            if dropped is not None:
+                await socket.send_text(json.dumps({"dropped": dropped}))
         elif text is not None and json.loads(text).get("calibrate"):
             live.calibrate()
 

@@ -38,7 +38,7 @@ class PhotoPanel:
         self.example = gr.Button("Use the example photo", size="sm", elem_id=f"{name}-example")
         self.picture = gr.Image(
             label="Faces found: click one to choose it", interactive=False, visible=False, format="jpeg",
-            elem_id=f"{name}-faces", buttons=[],
+            elem_id=f"{name}-faces", buttons=[], alt_text="The photo with its faces marked",
         )  # fmt: skip
         self.choice = gr.Radio(
             [], label="Which face moves", visible=False, elem_id=f"{name}-choice", info="or click it in the picture"
@@ -118,8 +118,12 @@ def _first_usable(found: Look) -> str:
 def crop_panel(desk: Desk, photo: Any, face: Any, method: Any, place: Any) -> None:
     """The square that the method gets, and what of the picture will change."""
     with gr.Accordion("Crop and paste-back", open=False, elem_id="crop-panel") as panel, gr.Row():
-        square = gr.Image(label="The method works on this square", interactive=False, buttons=[], elem_id="crop")
-        mask = gr.Image(label="Only the bright part changes", interactive=False, buttons=[], elem_id="mask")
+        square = gr.Image(
+            label="The method works on this square", interactive=False, buttons=[], elem_id="crop", alt_text="Crop"
+        )
+        mask = gr.Image(
+            label="Only the bright part changes", interactive=False, buttons=[], elem_id="mask", alt_text="Mask"
+        )
 
     def preview(current: Photo | None, which: str, name: str) -> dict[Any, Any]:
         if current is None:

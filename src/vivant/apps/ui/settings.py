@@ -19,12 +19,8 @@ NAME = "vivant-settings.json"
 MOST_BYTES = 1 << 20
 
 
-def add_settings(desk: Desk, animate: AnimateTab) -> None:
-    """Buttons that save what the page shows, and bring it back."""
-    with gr.Row():
-        save = gr.Button("Save the settings", size="sm", elem_id="settings-save")
-        load = gr.UploadButton("Load settings", size="sm", file_types=[".json"], elem_id="settings-load")
-    file = gr.File(label="Your settings", visible=False, interactive=False, elem_id="settings-file")
+def wire_settings(desk: Desk, animate: AnimateTab) -> None:
+    """Let the buttons save what the page shows, and bring it back."""
     everything = {**animate.settings, "edits": animate.use_edits}
 
     def saved(*values: Any) -> dict[Any, Any]:
@@ -33,14 +29,14 @@ def add_settings(desk: Desk, animate: AnimateTab) -> None:
         row = animate.words(shown, values[len(everything) :], True)
         path = desk.place(NAME)
         path.write_text(json.dumps(row, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        return {file: gr.update(value=str(path), visible=True)}
+        return {animate.file: gr.update(value=str(path), visible=True)}
 
     def loaded(path: str) -> dict[Any, Any]:
         row = read_settings(Path(path))
         method = row.get("method", DEFAULT_METHOD)
         form = animate.forms[method]
         updates = {form.components[key]: value for key, value in form.filled(row).items()}
-        usual = {"method": method, "preset": form.spec.default_preset, "fps": None, "quality": 18, "seed": 0}
+        usual = {"method": method, "preset": form.spec.default_preset, "fps": "", "quality": 18, "seed": 0}
         for name, component in animate.settings.items():
             updates[component] = gr.update(value=row.get(name, usual.get(name, False)))
         return updates | animate.chosen(method, row.get("preset") or form.spec.default_preset)
@@ -49,8 +45,8 @@ def add_settings(desk: Desk, animate: AnimateTab) -> None:
                *animate.form_components]  # fmt: skip
     how: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     inputs = [*everything.values(), *animate.form_components]
-    save.click(told(animate.message, saved), inputs, [animate.message, file], **how)
-    load.upload(told(animate.message, loaded), [load], outputs, **how)
+    animate.save.click(told(animate.message, saved), inputs, [animate.message, animate.file], **how)
+    animate.load.upload(told(animate.message, loaded), [animate.load], outputs, **how)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

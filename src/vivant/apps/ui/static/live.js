@@ -1,9 +1,9 @@
 // Camera frames go to the server one by one, never more than MOST at a time, so a slow machine gets fewer frames and
 // no queue; each comes back as a picture with the time stamp it left with, which gives the delay.
 'use strict';
-const MOST = 2, WIDTH = 384, QUALITY = 0.8, WINDOW = 2000;
+const MOST = 3, WIDTH = 384, QUALITY = 0.8, WINDOW = 2000;
 const $ = (id) => document.getElementById(id);
-const state = {portrait: null, methods: [], socket: null, stream: null, flying: 0, count: 0, shown: [], running: false};
+const state = {portrait: null, methods: [], socket: null, stream: null, flying: [], count: 0, shown: [], running: false};
 window.vivantLive = state;
 
 function problem(text) {
@@ -103,6 +103,7 @@ async function start() {
 
 function told(message) {
   if (message.problem) { problem(message.problem); stop(); return; }
+  if (message.dropped) landed(message.dropped);
   if (message.ready) { status('Live.'); $('neutral').disabled = false; everyFrame(); }
 }
 
@@ -113,7 +114,7 @@ function stop() {
   if (socket) socket.close();
   if (state.stream) state.stream.getTracks().forEach((track) => track.stop());
   state.stream = null;
-  Object.assign(state, {flying: 0, shown: []});
+  Object.assign(state, {flying: [], shown: []});
   status('Stopped.');
 }
 
@@ -141,8 +142,8 @@ function everyFrame() {
 const canvas = document.createElement('canvas');
 function grab(view, stamp) {
   const socket = state.socket;
-  if (!view.videoWidth || state.flying >= MOST || socket.readyState !== 1 || socket.bufferedAmount > 0) return;
-  state.flying += 1;
+  if (!view.videoWidth || state.flying.length >= MOST || socket.readyState !== 1 || socket.bufferedAmount > 0) return;
+  state.flying.push(stamp);
   canvas.width = Math.min(WIDTH, view.videoWidth);
   canvas.height = Math.round(canvas.width * view.videoHeight / view.videoWidth);
   canvas.getContext('2d').drawImage(view, 0, 0, canvas.width, canvas.height);
@@ -155,8 +156,12 @@ function grab(view, stamp) {
   }, 'image/jpeg', QUALITY);
 }
 
+// answers come in order: what left before has come back or was dropped, too
+function landed(stamp) { state.flying = state.flying.filter((other) => other > stamp); }
+
 async function show(data) {
   const view = new DataView(data), stamp = view.getFloat64(0, true);
+  landed(stamp);
   const picture = await createImageBitmap(new Blob([data.slice(13)], {type: 'image/jpeg'}));
   const result = $('result');
   if (result.width !== picture.width || result.height !== picture.height) {
@@ -164,7 +169,6 @@ async function show(data) {
   }
   result.getContext('2d').drawImage(picture, 0, 0);
   const now = performance.now();
-  state.flying = Math.max(0, state.flying - 1);
   state.count += 1;
   state.shown.push({now, delay: now - stamp, work: view.getFloat32(8, true)});
   while (state.shown.length && now - state.shown[0].now > WINDOW) state.shown.shift();
