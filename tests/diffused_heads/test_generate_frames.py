@@ -39,6 +39,8 @@ def frames(config, count=4, seed=0, options=None, modules=None, **more):
                {"prediction": "sample", "learned_variance": False, "copies": "all"},
                {"prediction": "sample", "learned_variance": False, "copies": "all", "grey_motion": True},
                {"prediction": "sample", "learned_variance": False, "copies": "identity", "motion_frames": 0},
+               {"prediction": "sample", "learned_variance": False, "copies": "warped", "motion_coarse": 4},
+               {"prediction": "sample", "learned_variance": False, "copies": "warped", "motion_frames": 0},
                {"learned_variance": False, "attention": "lowest"}],
 )  # fmt: skip
 def test_every_kind_of_net_draws_as_many_frames_as_there_are(change):

@@ -28,10 +28,12 @@ class Config:
     ``time_rates``: "published" has frequencies from 1 down to 0.1 only, as the released weights were trained;
     "usual" down to 1e-4. ``zero_start``: residual branches and the last layer begin at zero; without it random weights
     answer to all inputs. ``copies``: frames that a net which predicts the picture itself may take pixels from, beside
-    painting them: the identity frame, or the motion frames as well (if they have colours).
+    painting them: the identity frame ("identity"), the motion frames as well, if they have colours ("all"), or the
+    identity frame and the same moved by a flow that the net tells ("warped").
 
-    Conditions: ``motion_frames`` previous frames, ``grey_motion`` as luminance; ``encoder`` of the sound,
-    ``audio_width`` numbers a frame, of the frame itself and of ``audio_reach`` frames on each side.
+    Conditions: ``motion_frames`` previous frames, ``grey_motion`` as luminance, ``motion_coarse`` pixels a side
+    averaged (1: as they are), ``motion_noise`` deviation of the noise on them under the drift guard; ``encoder`` of
+    the sound, ``audio_width`` numbers a frame, of the frame itself and of ``audio_reach`` frames on each side.
 
     Diffusion: cosine schedule; ``prediction`` of the net ("sample": the picture itself), ``learned_variance`` beside
     it; ``sampler`` and ``steps`` are the usual ones of the preset.
@@ -46,10 +48,12 @@ class Config:
     patch: int = 1
     dropout: float = 0.1
     zero_start: bool = True
-    copies: Literal["none", "identity", "all"] = "none"
+    copies: Literal["none", "identity", "all", "warped"] = "none"
     time_rates: Literal["published", "usual"] = "published"
     motion_frames: int = 2
     grey_motion: bool = False
+    motion_coarse: int = 1
+    motion_noise: float = 0.0
     encoder: Encoder = "window"
     audio_width: int = 256
     audio_reach: int = 2
@@ -83,6 +87,8 @@ class Config:
     @property
     def copied_frames(self) -> int:
         """How many frames the net may take pixels from."""
+        if self.copies == "warped":
+            return 2
         motion = self.motion_frames if self.copies == "all" and not self.grey_motion else 0
         return 0 if self.copies == "none" else 1 + motion
 
@@ -102,12 +108,14 @@ _LITE = Config(
     encoder="whisper-tiny-en",
     audio_width=128,
     prediction="sample",
-    copies="all",
+    copies="warped",
+    motion_coarse=4,
+    motion_noise=0.05,
     learned_variance=False,
     sampler="dpm-solver",
     steps=8,
 )
-_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, copies="identity")
+_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, motion_coarse=2)
 """A smaller net for the paper's claims, trained once for each variant."""
 _TINY = Config(
     zero_start=False,

@@ -162,9 +162,12 @@ class Generator:
         chain = self._chain(sampling)
         noises = _noises(identity.shape, chain, count, options)
         every = options.anchor_every if options.guard else 0
-        motion = MotionFrames(identity, self.config.motion_frames, self.config.grey_motion, every)
+        config, noise = self.config, self.config.motion_noise if options.guard else 0.0
+        motion = MotionFrames(
+            identity, config.motion_frames, config.grey_motion, every, config.motion_coarse, noise, options.seed
+        )
         hold = ColourHold(identity, options.hold_colour if options.guard else 0.0)
-        together, number = 1 if self.config.motion_frames else options.batch, 0
+        together, number = 1 if config.motion_frames else options.batch, 0
         while parts := list(islice(zip(sounds, noises), together)):
             audio, noise = torch.stack([a for a, _ in parts]), torch.cat([n for _, n in parts], 1).to(self.device)
             shown = motion.before(number).expand(len(parts), -1, -1, -1)

@@ -1,8 +1,9 @@
 """Against drift: each frame is drawn from frames that were drawn, so small mistakes add up over a long clip.
 
-Three remedies, the first two at inference: the oldest motion frame becomes the portrait again every few frames (an
-option of the published training code); colours are held at those of the portrait; and motion frames are disturbed in
-training (:mod:`vivant.methods.diffused_heads.train`), so that a net has seen mistakes.
+Remedies at inference: the oldest motion frame becomes the portrait again every few frames (an option of the published
+training code); colours are held at those of the portrait; motion frames are shown coarse and a little noisy to nets
+that were trained so, so that only coarse motion passes from frame to frame and detail comes from the portrait. In
+training, motion frames have mistakes (:mod:`vivant.methods.diffused_heads.mistakes`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
 _MEMORY = 0.96
 """Share of the running colours that stays at each frame: they forget in about a second."""
@@ -21,24 +23,59 @@ def grey(frame: Tensor) -> Tensor:
     return 0.2989 * frame[:, :1] + 0.587 * frame[:, 1:2] + 0.114 * frame[:, 2:3]
 
 
-class MotionFrames:
-    """The last frames that were drawn, at first the portrait (B, 3, S, S) in all places."""
+def coarse(frames: Tensor, factor: int) -> Tensor:
+    """Frames (B, C, S, S) averaged over squares of ``factor`` pixels a side, and smooth between their centres."""
+    if factor <= 1 or not frames.shape[1]:
+        return frames
+    return _smooth(F.avg_pool2d(frames, factor), frames)
 
-    def __init__(self, identity: Tensor, count: int, as_grey: bool, anchor_every: int = 0) -> None:
-        self._grey, self._every = as_grey, anchor_every
+
+def grain(frames: Tensor, factor: int, generator: Generator | None) -> Tensor:
+    """Normal noise as coarse as :func:`coarse` leaves frames (B, C, S, S), drawn where the generator lives."""
+    side = frames.shape[-1] // max(1, factor)
+    device = generator.device if generator else frames.device
+    noise = torch.randn(*frames.shape[:2], side, side, generator=generator, device=device).to(frames.device)
+    return _smooth(noise, frames) if factor > 1 and frames.shape[1] else noise
+
+
+def _smooth(small: Tensor, frames: Tensor) -> Tensor:
+    return F.interpolate(small, frames.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class MotionFrames:
+    """The last frames that were drawn, at first the portrait (B, 3, S, S) in all places.
+
+    They are shown coarse by ``factor`` (:func:`coarse`) with noise of deviation ``noise`` (:func:`grain`).
+    """
+
+    def __init__(
+        self,
+        identity: Tensor,
+        count: int,
+        as_grey: bool,
+        anchor_every: int = 0,
+        factor: int = 1,
+        noise: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._grey, self._every, self._factor, self._noise = as_grey, anchor_every, factor, noise
         self._identity = self._seen(identity)
         self._frames = deque([self._identity] * count, maxlen=count)
         self._empty = identity[:, :0]
+        self._generator = torch.Generator().manual_seed(seed)  # its own: the chains' noise stays where it was
 
     def _seen(self, frame: Tensor) -> Tensor:
-        return grey(frame) if self._grey else frame
+        return coarse(grey(frame) if self._grey else frame, self._factor)
 
     def before(self, number: int) -> Tensor:
         """What the net is shown for frame ``number``, oldest first, (B, channels, S, S); the oldest is the portrait
         every so many frames."""
         if self._frames and self._every and number and number % self._every == 0:
             self._frames[0] = self._identity
-        return torch.cat([self._empty, *self._frames], 1)
+        shown = torch.cat([self._empty, *self._frames], 1)
+        if self._noise and self._frames:
+            shown = (shown + self._noise * grain(shown, self._factor, self._generator)).clamp(-1, 1)
+        return shown
 
     def add(self, frame: Tensor) -> None:
         """A frame (B, 3, S, S) was drawn."""

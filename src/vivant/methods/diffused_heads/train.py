@@ -20,7 +20,8 @@ from vivant.diffusion.samplers import guess
 from vivant.diffusion.schedule import Schedule, cosine
 from vivant.methods.diffused_heads.config import Config, Options
 from vivant.methods.diffused_heads.generate import FrameChain, sampling_of
-from vivant.methods.diffused_heads.guard import grey
+from vivant.methods.diffused_heads.guard import coarse, grey
+from vivant.methods.diffused_heads.mistakes import mistaken, roughened
 from vivant.methods.diffused_heads.unet import UNet
 from vivant.training.protocol import Batch
 from vivant.training.stage import Stage
@@ -33,8 +34,9 @@ _MOST_WEIGHT = 5.0
 _LORA = ("unet.*.qkv", "unet.*.proj_out", "unet.*.in_layers.2", "unet.*.out_layers.3")
 """Layers that low-rank additions change, where a recipe asks for them: attention is rare here, so convolutions, too."""
 _LOSSES = {"simple": 1.0, "vlb": 1e-4, "lip": 0.2}
-_LITE_LOSSES = {"simple": 1.0, "lip": 1.0, "drift": 1.0}
-"""``drift`` is no term: how strongly motion frames are disturbed, 0 for not at all."""
+_LITE_LOSSES = {"simple": 1.0, "lip": 1.0, "moved": 0.5, "drift": 1.0}
+"""``moved``: the identity frame moved by the net's flow, if it has one. ``drift`` is no term: how strong the
+mistakes in motion frames are, 0 for none."""
 
 STAGES: dict[str, Stage] = {
     "lite": Stage(
@@ -65,11 +67,9 @@ class Objective:
         schedule = cosine(dtype=torch.float32)
         self.schedule: Schedule = (schedule if config.prediction == "epsilon" else schedule.zero_snr()).to(device)
         self.critics: dict[str, nn.Module] = {}
-        blur = torch.tensor([1.0, 2.0, 1.0], device=device)
-        self._blur = (blur[:, None] * blur / 16).expand(3, 1, 3, 3)
 
     def augment(self, raw: Batch, generator: Generator | None) -> Batch:
-        """Pictures in -1..1, mirrored and coloured alike within a sample, disturbed motion frames, times and noise."""
+        """Pictures in -1..1, mirrored and coloured alike within a sample, mistakes in motion frames, times, noise."""
         config, count = self.config, len(raw["frame"])
         frame, identity, motion = (_scaled(raw[key]) for key in ("frame", "identity", "motion"))
         shrink = frame.shape[-1] // config.image_size
@@ -92,11 +92,7 @@ class Objective:
             return (flipped * gain[axes] + lift[axes]).clamp(-1, 1)
 
         frame, identity, motion = seen(frame), seen(identity), seen(motion)
-        if self._drift and config.motion_frames:
-            motion = self._disturbed(motion, uniform, generator)
-        shown = torch.cat([grey(m) if config.grey_motion else m for m in motion.unbind(1)], 1) if motion.shape[1] else (
-            frame[:, :0]
-        )  # fmt: skip
+        shown = self._shown(motion, identity, generator) if config.motion_frames else frame[:, :0]
         flip = mirrored.flatten()
         return {
             "frame": frame,
@@ -115,18 +111,15 @@ class Objective:
         )
         return torch.where(flip[:, None], sides, box)
 
-    def _disturbed(self, motion: Tensor, uniform, generator: Generator | None) -> Tensor:  # type: ignore[no-untyped-def]
-        """Motion frames as a net would have drawn them: blurred, off in colour, noisy, each by chance."""
-        flat = motion.flatten(0, 1)
-        soft = F.conv2d(F.pad(flat, (1, 1, 1, 1), mode="replicate"), self._blur, groups=3).unflatten(
-            0, motion.shape[:2]
-        )
-        motion = torch.lerp(motion, soft, uniform(0, 1, 1, 1, 1, 1).clamp_max(self._drift))
-        strength = self._drift * uniform(0, 1, 1, 1, 1, 1).square()
-        gain = 1 + 0.12 * strength * uniform(-1, 1, 1, 3, 1, 1)
-        lift = 0.12 * strength * uniform(-1, 1, 1, 3, 1, 1)
-        noise = torch.randn(motion.shape, generator=generator, device=motion.device)
-        return (motion * gain + lift + 0.15 * strength * noise).clamp(-1, 1)
+    def _shown(self, motion: Tensor, identity: Tensor, generator: Generator | None) -> Tensor:
+        """Motion frames (B, M, 3, S, S) as the net sees them (B, channels, S, S), with mistakes if asked."""
+        config = self.config
+        if self._drift:
+            motion = mistaken(motion, identity, self._drift, generator)
+        shown = torch.cat([grey(m) if config.grey_motion else m for m in motion.unbind(1)], 1)
+        if self._drift:
+            return roughened(shown, config.motion_coarse, self._drift, generator)
+        return coarse(shown, config.motion_coarse)
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
         """Weighted terms of one step."""
@@ -134,12 +127,16 @@ class Objective:
         clean, noise, t = batch["frame"], batch["noise"], batch["t"]
         noisy = schedule.add_noise(clean, noise, t)
         sound = self._embedded(self.modules, batch)
-        answer = unet(noisy, t, batch["motion"], batch["identity"], sound).float()
+        given = (noisy, t, batch["motion"], batch["identity"], sound)
+        answer, moved = unet.with_moved(*given) if unet.warps else (unet(*given), None)
+        answer = answer.float()
         answer, variance = answer.chunk(2, 1) if self.config.learned_variance else (answer, None)
         error = (answer - schedule.target(kind, clean, noise, t)).square()
         if kind == "sample":
             error = error * (schedule.snr(t) + 1).clamp(max=_MOST_WEIGHT).view(-1, 1, 1, 1)
         terms = {"simple": error.mean(), "lip": self._lip(error, batch)}
+        if moved is not None:
+            terms["moved"] = (moved.float() - clean).square().mean()
         if variance is not None and "vlb" in self.weights:
             signal, spread = schedule.rates(t, clean)
             told = {

@@ -20,9 +20,12 @@ from torch.nn import functional as F
 
 from vivant.core.errors import ConfigError
 from vivant.methods.diffused_heads.config import Config
+from vivant.nn.geometry import grid_2d, sample_2d
 
 _GROUPS = 32
 _PERIOD = 10_000.0
+_FLOW = 0.25
+"""Halves of the side that an answer of 1 moves the identity frame by."""
 
 
 class Conditions(NamedTuple):
@@ -112,12 +115,12 @@ class UNet(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.patch, self.motion_channels = config.patch, config.motion_channels
-        self.copied = config.copied_frames
+        self.copied, self.warps = config.copied_frames, config.copies == "warped"
         if self.copied and (config.learned_variance or config.prediction != "sample"):
             raise ConfigError("Only a net that predicts the picture, and no variance, can copy pixels.")
         self.outputs = 6 if config.learned_variance else 3
         if self.copied:
-            self.outputs += 1 + self.copied
+            self.outputs += 1 + self.copied + 2 * self.warps
         fold = config.patch**2
         width, embedding = config.width, 4 * config.width
         widths = [width * m for m in config.multipliers]
@@ -183,11 +186,16 @@ class UNet(nn.Module):
         """What motion frames (B, motion channels, H, W), oldest first, and the identity frame (B, 3, H, W) give."""
         weight = self._first.weight[:, 3 * self.patch**2 :]
         layer = F.conv2d(self._fold(motion, identity), weight, padding=1)
-        frames = [identity, *(motion.split(3, 1) if self.copied > 1 else ())] if self.copied else []
+        others = motion.split(3, 1) if self.copied > 1 and not self.warps else ()
+        frames = [identity, *others] if self.copied else []
         return Conditions(layer, torch.stack(frames, 1) if frames else identity[:, None, :0])
 
     def denoise(self, x: Tensor, conditions: Conditions, times: Sequence[Tensor], sounds: Sequence[Tensor]) -> Tensor:
         """The answer (B, 3 or 6, H, W) to noisy frames (B, 3, H, W); the rest from the methods above."""
+        h = self._layers(x, conditions, times, sounds)
+        return self._mixed(h, self._offered(h, conditions.frames)) if self.copied else h
+
+    def _layers(self, x: Tensor, conditions: Conditions, times: Sequence[Tensor], sounds: Sequence[Tensor]) -> Tensor:
         first, each = self._first, iter(zip(times, sounds))
         h = conditions.layer + F.conv2d(self._fold(x), first.weight[:, : 3 * self.patch**2], first.bias, padding=1)
         skips = [h]
@@ -198,19 +206,39 @@ class UNet(nn.Module):
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], 1), each)
         h = self.out(h)
-        h = F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
-        return self._mixed(h, conditions.frames) if self.copied else h
+        return F.pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
-    @staticmethod
-    def _mixed(answer: Tensor, frames: Tensor) -> Tensor:
+    def _offered(self, answer: Tensor, frames: Tensor) -> Tensor:
+        """Frames (B, K, 3, H, W) to take pixels from; the last is the identity frame moved by the answer's last two
+        channels, if the net warps."""
+        if not self.warps:
+            return frames
+        flow, identity = answer[:, -2:].float(), frames[:, 0].float()
+        if self.patch > 1:  # one shift a patch, smooth between them: no pixel jumps
+            small = F.avg_pool2d(flow, self.patch)
+            flow = F.interpolate(small, flow.shape[-2:], mode="bilinear", align_corners=False)
+        where = grid_2d(*flow.shape[-2:], flow.device) + _FLOW * flow.permute(0, 2, 3, 1)
+        moved = sample_2d(identity.expand(len(flow), -1, -1, -1), where)
+        return torch.cat([frames.float().expand(len(flow), -1, -1, -1, -1), moved[:, None]], 1)
+
+    def _mixed(self, answer: Tensor, frames: Tensor) -> Tensor:
         """At each pixel a mixture of what is painted and of frames (B, K, 3, H, W), by K + 1 further channels."""
-        painted, shares = answer[:, :3], answer[:, 3:].float().softmax(1)
+        painted, shares = answer[:, :3], answer[:, 3 : 4 + self.copied].float().softmax(1)
         return torch.cat([painted[:, None].float(), frames.float()], 1).mul(shares[:, :, None]).sum(1)
 
     def forward(self, x: Tensor, t: Tensor, motion: Tensor, identity: Tensor, audio: Tensor) -> Tensor:
         """Noisy frames (B, 3, H, W) at timesteps (B,) with motion frames (B, motion channels, H, W), identity frames
         (B, 3, H, W), all in -1..1, and audio embeddings (B, A, D) to (B, 3 or 6, H, W)."""
         return self.denoise(x, self.conditions(motion, identity), self.times(t), self.sounds(audio))
+
+    def with_moved(
+        self, x: Tensor, t: Tensor, motion: Tensor, identity: Tensor, audio: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The answer of :meth:`forward`, and the identity frame moved by the net's flow (B, 3, H, W)."""
+        conditions = self.conditions(motion, identity)
+        h = self._layers(x, conditions, self.times(t), self.sounds(audio))
+        frames = self._offered(h, conditions.frames)
+        return self._mixed(h, frames), frames[:, -1]
 
     @property
     def _first(self) -> nn.Conv2d:
