@@ -162,9 +162,9 @@ class Generator:
         chain = self._chain(sampling)
         noises = _noises(identity.shape, chain, count, options)
         every = options.anchor_every if options.guard else 0
-        config, noise = self.config, self.config.motion_noise if options.guard else 0.0
+        config, rough = self.config, self.config.motion_noise if options.guard else 0.0
         motion = MotionFrames(
-            identity, config.motion_frames, config.grey_motion, every, config.motion_coarse, noise, options.seed
+            identity, config.motion_frames, config.grey_motion, every, config.motion_coarse, rough, options.seed
         )
         hold = ColourHold(identity, options.hold_colour if options.guard else 0.0)
         together, number = 1 if config.motion_frames else options.batch, 0

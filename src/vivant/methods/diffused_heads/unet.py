@@ -217,7 +217,7 @@ class UNet(nn.Module):
         if self.patch > 1:  # one shift a patch, smooth between them: no pixel jumps
             small = F.avg_pool2d(flow, self.patch)
             flow = F.interpolate(small, flow.shape[-2:], mode="bilinear", align_corners=False)
-        where = grid_2d(*flow.shape[-2:], flow.device) + _FLOW * flow.permute(0, 2, 3, 1)
+        where = grid_2d(flow.shape[-2], flow.shape[-1], flow.device) + _FLOW * flow.permute(0, 2, 3, 1)
         moved = sample_2d(identity.expand(len(flow), -1, -1, -1), where)
         return torch.cat([frames.float().expand(len(flow), -1, -1, -1, -1), moved[:, None]], 1)
 
