@@ -101,6 +101,22 @@ def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
     assert later["step"] > state["step"] and later["seconds"] > state["seconds"] + 0.1
 
 
+def test_a_dry_run_measures_every_stage_and_leaves_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert go(place, "x", "--dry-run", "--dry-steps", "2", "--set", "second.steps=1000000") == 0
+    said = capsys.readouterr().out
+    assert not (place / "x").exists() and "Stage first: 6 steps of 4 samples; 12 of 20 numbers learn" in said
+    step = float(said.split("Stage second")[1].split("time: ")[1].split(" ms")[0])
+    number, unit = said.split("Total: ")[1].split(";")[0].split()
+    hours = float(number) * {"h": 1, "min": 1 / 60}[unit]
+    assert hours == pytest.approx(step * 1e6 / 3.6e6, rel=0.2, abs=0.02)  # a million steps of what one takes
+    assert "memory: " in said and "moments" in said
+    go(place, "y")
+    assert go(place, "y", "--dry-run", "--max-seconds", "5") == 0  # beside a finished run, which stays as it is
+    assert "Total: 0." in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--dry-steps"):
+        go(place, "x", "--dry-run", "--dry-steps", "0")
+
+
 def test_an_old_run_is_not_overwritten(place: Path) -> None:
     go(place, "a")
     with pytest.raises(ConfigError, match="holds a run already"):

@@ -42,6 +42,7 @@ COMMANDS = {
     "convert": Command("vivant.apps.convert", "published weights become one safetensors file"),
     "curate": Command("vivant.pipelines.curate", "turn raw videos into clips that are worth training on"),
     "train": Command("vivant.pipelines.train", "train a method"),
+    "finetune": Command("vivant.pipelines.finetune", "a method learns one person from their own recording"),
     "synthesize": Command(
         "vivant.pipelines.synthesize", "stills of people become clips with exact motion, for training"
     ),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from vivant.training.loop import LoopOptions, Outcome
+    from vivant.training.loop import LoopOptions, Trainer
     from vivant.training.protocol import Samples
     from vivant.training.stage import Stage
 
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="processes that decode the data (default: one a core)")
     parser.add_argument("--log-every", type=int, default=20, help="steps between log lines (default: 20)")
     parser.add_argument("--keep", type=int, default=2, help="checkpoints kept of each stage (default: 2)")
+    parser.add_argument("--dry-run", action="store_true", help="say memory, time a step and total time, and leave")
+    parser.add_argument("--dry-steps", type=int, default=5, help="timed steps of each stage for that (default: 5)")
     parser.add_argument("--tracker", default="tensorboard", help="tensorboard (default), trackio, wandb or none")
     parser.add_argument(
         "--best-by", default="total", metavar="LOSS",
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out or Path("runs") / Path(args.recipe).stem)
     try:
-        return Run(recipe, out, args).train()
+        return _rehearse(Run(recipe, out, args), args) if args.dry_run else Run(recipe, out, args).train()
     finally:
         parallel.stop()
 
@@ -97,23 +99,23 @@ class Run:
         self.stages = recipe.resolve(self.teacher.STAGES)
         self.keeper = Keeper(self.spec, self.config, recipe)
         self.device = _device(args.device)
-        if not args.resume and any(out.glob("*/checkpoints/latest")):
+        if not args.resume and not args.dry_run and any(out.glob("*/checkpoints/latest")):
             raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")
 
     def train(self) -> int:
         """All stages. Returns the exit code."""
         from vivant.training import parallel
 
-        data = self._load("train")
-        validation = self._load(self.recipe.validation) if self.recipe.validation else None
-        modules = self._modules(data)
+        data = self.load("train")
+        validation = self.load(self.recipe.validation) if self.recipe.validation else None
+        modules = self.fresh_modules(data)
         self._note()
         for number, stage in enumerate(self.stages):
             folder = self.out / stage.name
             if self.args.resume and self.keeper.restore_finished(modules, folder, stage):
                 self._settle(modules, stage)
                 continue
-            outcome = self._stage(modules, stage, folder, data, validation, number)
+            outcome = self.trainer(modules, stage, folder, data, validation, number).run(self.args.resume)
             modules = outcome.modules
             if parallel.rank() == 0:
                 self.keeper.save(modules, folder, stage, outcome)
@@ -136,7 +138,8 @@ class Run:
             self.keeper.save(modules, self.out, stage, None)
         settle(modules)
 
-    def _load(self, split: str) -> Samples:
+    def load(self, split: str) -> Samples:
+        """The data of a split, as the method learns from it."""
         recipe, options = self.recipe, dict(self.recipe.samples)
         name = getattr(self.teacher, "SAMPLES", FACE_CLIPS)
         module, _, kind = name.partition(":")
@@ -154,7 +157,7 @@ class Run:
         )
         return samples
 
-    def _modules(self, data: Samples) -> dict[str, nn.Module]:
+    def fresh_modules(self, data: Samples) -> dict[str, nn.Module]:
         """The modules to start from: given weights, the shipped ones, or a fresh start by the method's own rule."""
         import torch
 
@@ -170,7 +173,7 @@ class Run:
                 initialise(modules, self.config, data)
         return modules
 
-    def _stage(
+    def trainer(
         self,
         modules: dict[str, nn.Module],
         stage: Stage,
@@ -178,14 +181,14 @@ class Run:
         data: Samples,
         validation: Samples | None,
         number: int,
-    ) -> Outcome:
+    ) -> Trainer:
+        """The loop of one stage."""
         from vivant.training.loop import Trainer
 
-        trainer = Trainer(
+        return Trainer(
             modules, self.config, stage, self.teacher.Objective, data, folder, self.device,
             self._options(number), validation,
         )  # fmt: skip
-        return trainer.run(self.args.resume)
 
     def _options(self, number: int) -> LoopOptions:
         from vivant.training.loop import LoopOptions
@@ -214,6 +217,13 @@ class Run:
         left = self.args.max_seconds - (time.monotonic() - self.started)
         return before + max(1.0, left * wishes[0] / sum(wishes))
 
+    @property
+    def device_name(self) -> str:
+        """What people call the device."""
+        import torch
+
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+
     def _note(self) -> None:
         """Write the resolved recipe beside the output."""
         import torch
@@ -224,10 +234,22 @@ class Run:
         if parallel.rank():
             return
         self.out.mkdir(parents=True, exist_ok=True)
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
-        extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": device}
+        extra = {"vivant": vivant.__version__, "torch": torch.__version__, "device": self.device_name}
         extra["processes"] = str(parallel.world())
         write_resolved(self.out / "recipe.yaml", self.recipe, self.stages, extra)
+
+
+def _rehearse(run: Run, args: argparse.Namespace) -> int:
+    """Print what the run would need."""
+    from vivant.pipelines.dry_run import dry_run
+    from vivant.training import parallel
+
+    if args.dry_steps < 1:
+        raise ConfigError("--dry-steps must be more than 0.")
+    lines = dry_run(run, args.dry_steps)
+    if parallel.rank() == 0:
+        print("\n".join(lines))
+    return 0
 
 
 def _learner(name: str) -> MethodSpec:

@@ -73,9 +73,9 @@ class Trainer:
             self.objective, self.modules, stage, samples, self.device,
             self.options.precision, self.options.log_every,
         )  # fmt: skip
-        self._blocks = find_blocks(self.modules, stage.recompute)
+        self.blocks = find_blocks(self.modules, stage.recompute)
         alone = parallel.world() == 1 or self.options.capture_many
-        fit = alone and stage.optimizer == "adamw" and not has_dropout(self._blocks)
+        fit = alone and stage.optimizer == "adamw" and not has_dropout(self.blocks)
         self._captured = CapturedStep(
             self.step.compute, self.device, [self.step.generator], self.options.capture and fit
         )
@@ -111,7 +111,7 @@ class Trainer:
         first = parallel.rank() == 0
         self._log = RunLog(self.out, self.stage.name, self.stage.steps, self.done_steps, first, self.options.tracker)
         try:
-            with asked_to_stop() as asked, recomputed(self._blocks):
+            with asked_to_stop() as asked, recomputed(self.blocks):
                 finished = self._loop(asked)
             self._drain()
             self.save(finished)
@@ -155,6 +155,12 @@ class Trainer:
         self._captured(adversarial)
         self.done_steps += 1
         self._pending += 1
+
+    def one_unlogged(self, done: float) -> None:
+        """One step at the fraction ``done`` of the stage whose losses nobody will read."""
+        self._pending = 0
+        self._one(done)
+        self._pending = 0
 
     def _draw(self, number: int) -> Tensor:
         """This process's indices, its share of each part of the batch, so that parts do not depend on the number of

@@ -58,6 +58,17 @@ STAGES: dict[str, Stage] = {
 }  # fmt: skip
 
 
+def finetune(config: Config, group: str) -> dict[str, Any]:
+    """The recipe for one person's recording, whose clips are of ``group``: the nets of stage I at a low rate; the
+    retargeting nets stay, since keypoints keep their meaning."""
+    stage = {
+        "name": "finetune", "from": "base" if config.family == "lite" else "paper", "steps": 1500, "batch": 16,
+        "learning_rate": 5e-5, "warmup": 100, "ema_decay": 0.998, "mix": {**dict.fromkeys(_MIX, 0.0), group: 1.0},
+        "sample_every": 250, "checkpoint_every": 500, "critics_from": 1.0,
+    }  # fmt: skip
+    return {"stages": [stage]}
+
+
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any) -> None:
     """Start of stage I: M's trunk from ImageNet (lite), the mean neutral face of the samples under the keypoints."""
     extractor = modules["motion_extractor"]

@@ -88,6 +88,20 @@ Settings: ``drop_keypoints`` and ``drop_reference`` are the chances of a frame t
 each block anew, as the released code does. ``save_memory`` 1 computes activations again in the backward pass."""
 
 
+def finetune(config: Config, group: str) -> dict[str, Any]:
+    """The recipe for one person's recording, whose clips are of ``group``: low-rank additions to all attentions."""
+    samples = {
+        "length": 12 if config.codec != "tiny" else 4, "codec": config.codec, "size": config.output_size,
+        "encoder": config.speech_encoders[0], "numbers": config.audio.inputs,
+    }  # fmt: skip
+    stage = {
+        "name": "finetune", "from": "all", "steps": 1000, "batch": 4, "frames": samples["length"], "lora_rank": 16,
+        "learning_rate": 1e-4, "warmup": 50, "ema_decay": 0.0, "mix": {group: 1.0}, "sample_every": 250,
+        "checkpoint_every": 500, "settings": {"save_memory": 1.0 if config.codec == "sd" else 0.0},
+    }  # fmt: skip
+    return {"samples": samples, "stages": [stage]}
+
+
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
     """A fresh start: the codec, which stays as it is, has its weights."""
     if config.codec != "tiny":
