@@ -203,6 +203,16 @@ def modes(batch):
     return torch.stack([batch["keep_audio"] > 0, seen[:, :32].flatten(1).any(1), seen[:, 40:].flatten(1).any(1)], 1)
 
 
+def test_single_frames_hear_what_is_before_and_behind():
+    _, batch, raw = batch_of("mixed", count=3)
+    whole = raw["speech"].float().unflatten(-1, (5, 384))  # B, 6 frames, steps, states, width
+    assert torch.equal(batch["speech"][:, 0], whole[:, 0:5].flatten(1, 3))  # frames around the third one
+    assert torch.equal(batch["clean"][:, 0], raw["latents"][:, 2].float())
+    _, batch, raw = batch_of("motion", count=3, frames=6)
+    first = raw["speech"].float().unflatten(-1, (5, 384))[:, [0, 0, 0, 1, 2]].flatten(1, 3)
+    assert torch.equal(batch["speech"][:, 0], first)  # nothing is known before the window
+
+
 def test_the_mix_is_the_papers():
     still = {"swap": 0.0, "size": 0.0, "unconditional": 0.0}
     _, batch, _ = batch_of(count=1200, **still)
@@ -226,7 +236,7 @@ def test_losses_and_attention_leave_out_what_nothing_decides():
     and the mouth does not, with speech too."""
     _, batch, raw = batch_of(count=300, swap=0.0, size=0.0, unconditional=0.0)
     hears, eyes, mouth = modes(batch).unbind(1)
-    own = region_boxes(raw["points"][:, :1])
+    own = region_boxes(raw["points"][:, 2:3])  # the middle one of six frames
     in_mouth = chosen_mask(own, torch.tensor([0.0, 0, 1]).expand(300, 1, 3), 8)[:, 0, 0] > 0
     zero = batch["weight"][:, 0, 0] == 0
     undecided = eyes & ~mouth & ~hears

@@ -142,9 +142,9 @@ def _stylised(pictures: Tensor, draws: Draws) -> Tensor:
     mixing = draws.uniform(0, 1, 3, 3)
     mixing = mixing / mixing.sum(2, keepdim=True)
     mixed = torch.einsum("bcd,bfdhw->bfchw", mixing, pictures)
-    which = (draws.uniform(0, 1) * _STYLES).long().clamp(max=_STYLES - 1)
+    lot = (draws.uniform(0, 1, 1) * _STYLES).floor()
     styles = torch.stack([poster, paint, pencil, mixed], 1)
-    chosen = F.one_hot(which, _STYLES).to(styles.dtype).view(-1, _STYLES, 1, 1, 1, 1)
+    chosen = (lot == torch.arange(_STYLES, device=lot.device)).to(styles.dtype).view(-1, _STYLES, 1, 1, 1, 1)
     return (styles * chosen).sum(1)
 
 

@@ -129,14 +129,16 @@ class Objective:
         """
         raw = raw if "latents" in raw else self._pair(raw)
         frames, config = self.stage.frames, self.config
-        clean = raw["latents"][:, :frames].float()
+        at = (raw["latents"].shape[1] - frames) // 2  # in the middle, so that its speech has a before and a behind
+        clean = raw["latents"][:, at : at + frames].float()
         batch = {"clean": clean, "reference": raw["reference_latents"].float()}
         batch |= noised(clean, self.schedule, config.prediction, self.settings["noise_offset"], generator)
         draws = Draws(len(clean), self.device, generator)
         asked = kept(len(clean), 1, self.settings["unconditional"], generator, self.device)[:, 0]
         batch["keep"] = asked[:, None].expand(-1, frames)
-        batch["speech"] = self._speech(raw, frames)
-        batch |= self._driven(raw, frames, asked, draws)
+        batch["speech"] = self._speech(raw["speech"].float(), at)
+        shown = {name: raw[name][:, at : at + frames] for name in ("points", "picture", "heard")}
+        batch |= self._driven({**shown, "flip": raw["flip"]}, clean.shape[-1], asked, draws)
         return batch
 
     def _pair(self, raw: Batch) -> Batch:
@@ -145,25 +147,26 @@ class Objective:
         found["speech"] = torch.zeros(len(found["latents"]), 1, audio.steps, audio.numbers, device=self.device)
         return found
 
-    def _speech(self, raw: Batch, frames: int) -> Tensor:
-        """Audio tokens (B, F, T, width); beyond the window its first and last frame repeat."""
+    def _speech(self, speech: Tensor, at: int) -> Tensor:
+        """Audio tokens (B, F, T, width) of the stage's frames, which begin at frame ``at`` of the features
+        (B, frames, steps, D); beyond these the first and last frame repeat."""
         reach = self.config.audio.reach
-        speech = raw["speech"].float()
-        first, last = (speech[:, at : at + 1].expand(-1, reach, -1, -1) for at in (0, speech.shape[1] - 1))
+        first, last = (speech[:, row : row + 1].expand(-1, reach, -1, -1) for row in (0, speech.shape[1] - 1))
         padded = torch.cat([first, speech, last], 1)
-        heard = torch.stack([padded[:, i : i + 2 * reach + 1].flatten(1, 2) for i in range(frames)], 1)
+        span = range(at, at + self.stage.frames)
+        heard = torch.stack([padded[:, i : i + 2 * reach + 1].flatten(1, 2) for i in span], 1)
         return audio_tokens(heard, self.config.audio)
 
-    def _driven(self, raw: Batch, frames: int, asked: Tensor, draws: Draws) -> Batch:
+    def _driven(self, raw: Batch, side: int, asked: Tensor, draws: Draws) -> Batch:
         """Who drives, what the net sees of the driver, and where it counts.
 
         Keys: ``driven`` (B, F, 3, H, W), ``drives`` (B,), ``masks`` (B, F, 2, h, w) of attention, ``keep_audio`` (B,),
         ``weight`` (B, F, 1, h, w) of the loss.
         """
         flip = raw["flip"][:, None, None, None]
-        points = raw["points"][:, :frames].float()
+        points, frames = raw["points"].float(), raw["points"].shape[1]
         points = torch.where(flip > 0, (points * self._mirror).index_select(2, self._swap), points)
-        pictures = raw["picture"][:, :frames].float() / 255
+        pictures = raw["picture"].float() / 255
         pictures = torch.where(flip[..., None] > 0, pictures.flip(-1), pictures)
         hears, eyes, mouth = self._who_drives(raw["heard"][:, 0], draws)
         chosen = eyes_and_mouth(eyes, mouth)[:, None].expand(-1, frames, -1)
@@ -172,7 +175,6 @@ class Objective:
         together = draws.happens(1 / 3, 1, 1, 1) * (eyes * mouth)[:, None, None, None]
         whole = union(boxes, 2).expand_as(boxes)
         region = chosen_mask(torch.where(together > 0, whole, boxes), chosen, pictures.shape[-1])
-        side = raw["latents"].shape[-1]
         masks = latent_masks(boxes, own, chosen, side) * asked[:, None, None, None, None]
         plain = bool(self.settings["plain"])
         return {
