@@ -338,8 +338,18 @@ def train(bench_name: str, args: argparse.Namespace) -> dict[str, Any]:
 def _samples(config: Any, frames: int, device: torch.device, windows: Any, clip: Any) -> Any:
     """Two clips of random numbers in the shapes of real ones."""
     count, side = 2 * frames, config.output_size // 8
-    arrays: dict[str, Tensor] = {"latents": torch.randn(count, config.unet.channels, side, side, device=device).half()}
-    if config.speech_encoders:
+    driven = hasattr(config, "driven")  # MegActor-Sigma
+    channels = (config.net if driven else config.unet).channels
+    arrays: dict[str, Tensor] = {"latents": torch.randn(count, channels, side, side, device=device).half()}
+    if driven:
+        from vivant.core.facemesh import FACE_POINTS
+
+        audio, size = config.audio, config.output_size
+        arrays["picture"] = torch.randint(0, 255, (count, 3, size, size), dtype=torch.uint8, device=device)
+        arrays["points"] = torch.rand(count, len(FACE_POINTS), 2, device=device) - 0.5
+        arrays["speech"] = torch.randn(count, audio.steps, audio.numbers, device=device).half()
+        arrays["heard"] = torch.ones(count, device=device)
+    elif config.speech_encoders:
         audio = config.audio
         arrays["v_kps"] = torch.tensor([[-0.3, -0.1], [0.3, -0.1], [0.0, 0.2]], device=device).repeat(count, 1, 1)
         arrays["mouth"] = torch.tensor([[-0.2, 0.3, 0.2, 0.6]], device=device).repeat(count, 1)

@@ -1,0 +1,338 @@
+"""Measure what MegActor-Sigma claims, and how fast it is.
+
+    python tools/talking_test_set.py SOURCES test
+    python tools/measure_megactor_sigma.py claims test --weights W [--plain P] [--turning CLIPS] [--docs docs]
+    python tools/measure_megactor_sigma.py speed --out measured     # a denoising step beside diffusers' PixArt (a GPU)
+    python tools/measure_megactor_sigma.py train --out measured     # a training step of each stage of `paper`
+    torchrun --nproc-per-node 2 tools/measure_megactor_sigma.py train --out measured
+
+`claims`: speech alone, driver alone, both (the paper's ablation, with our own distances); a driver and speech that
+disagree, by weights W and by weights P that were trained without decoupling (`--set stage.settings.plain=1`); both
+amplitudes from 0 to 2. CLIPS: videos of turning heads for the driver's amplitude (default: the test set's). Results go
+to OUT/claims.json and, with --docs, to docs/results and docs/images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measure_live_portrait_claims import number
+from tqdm import tqdm
+
+from vivant.apps.cli import main as vivant
+from vivant.core.clip import Audio
+from vivant.core.errors import VivantError
+from vivant.data.manifest import read_manifest
+from vivant.media.audio import read_audio
+from vivant.media.video import open_clip
+from vivant.metrics.motion import Motion, read_motion
+from vivant.metrics.reproductions import Result, write_result
+from vivant.metrics.results import write_json
+from vivant.metrics.statistics import correlation
+from vivant.metrics.timing import machine
+from vivant.perception.tracking import follow
+from vivant.pipelines.load import Pipeline, load
+
+METHOD = "megactor-sigma"
+DRIVES = {"audio": "audio", "video": "video", "both": "both"}
+METRICS = "fvd-lite0,fid-lite0,feat-lite0,sync-c-lite,sync-d-lite,landmark-error,csim-dlib,flicker"
+AMPLITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
+GROUPS = ("speaker", "replay")
+
+
+class Seen:
+    """Motion of clips, each looked at once."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self._known: dict[Path, Motion] = {}
+
+    def clip(self, path: Path) -> Motion:
+        """Of a file's first frames."""
+        if path not in self._known:
+            self._known[path] = self.of(first(path, self.frames))
+        return self._known[path]
+
+    @staticmethod
+    def of(frames: Sequence[np.ndarray]) -> Motion:
+        """Of frames."""
+        return read_motion([None if face is None else face.landmarks for face in follow(frames)])
+
+
+def first(path: Path, count: int) -> list[np.ndarray]:
+    """The first frames of a video."""
+    found = []
+    for frame in open_clip(path).frames:
+        found.append(frame)
+        if len(found) == count:
+            break
+    return found
+
+
+def sound(path: Path, count: int) -> Audio:
+    """The sound of a video's first frames at 25 a second."""
+    heard = read_audio(path)
+    return Audio(heard.samples[: round(count / 25 * heard.rate)], heard.rate)
+
+
+def made(pipe: Pipeline, source: Path, frames: int, driver: Path | None, speech: Path | None, **how: Any) -> Motion:
+    """What is seen in the square that the method makes of the source's first frame."""
+    result = pipe.animate(
+        first(source, 1)[0],
+        None if driver is None else open_clip(driver),
+        audio=None if speech is None else sound(speech, frames),
+        crop_only=True,
+        fps=25,
+        **how,
+    )
+    return Seen.of([frame for frame, _ in zip(result.frames, range(frames))])
+
+
+def follows(driver: Motion, result: Motion, name: str) -> float:
+    """Correlation of a series of two clips, frame by frame."""
+    count = min(len(driver.landmarks), len(result.landmarks))
+    return correlation(driver.series[name][:count], result.series[name][:count])
+
+
+def table(args: argparse.Namespace) -> dict[str, Any]:
+    """`vivant evaluate method` for each mix of drivers; {drive: {metric: {value, low, high}}}."""
+    found: dict[str, Any] = {}
+    for drive, word in DRIVES.items():
+        out = args.out / f"table_{drive}"
+        words = [
+            "evaluate", "method", "--method", METHOD, "--preset", args.preset, "--drive", word, "--data",
+            str(args.test), "--limit", str(args.limit), "--frames", str(args.frames), "--metrics", METRICS, "--out",
+            str(out), "--device", args.device, "--fps", "25", "--size", "256", "--align", "face", "--sheets", "4",
+        ]  # fmt: skip
+        words += [word for group in GROUPS for word in ("--group", group)]
+        words += ["--weights", str(args.weights)] if args.weights else []
+        if vivant(words):
+            raise VivantError(f"The table's row '{drive}' could not be measured: see above.")
+        rows = json.loads((out / "results.json").read_text())["metrics"]
+        found[drive] = {name: {key: row.get(key) for key in ("value", "low", "high")} for name, row in rows.items()}
+    return found
+
+
+def disagreement(pipe: Pipeline, clips: Sequence[Path], seen: Seen, drive: str) -> dict[str, dict[str, Any]]:
+    """A driver and speech of another clip: whose mouth and whose lids are in the result?"""
+    rows: dict[str, list[float]] = {"mouth by speech": [], "mouth by driver": [], "lids by driver": []}
+    for at, driver in enumerate(tqdm(clips, desc=f"disagreement, {drive}", file=sys.stderr)):
+        speech = clips[(at + 1) % len(clips)]
+        result = made(pipe, driver, seen.frames, driver, speech, drive=drive)
+        rows["mouth by speech"].append(follows(seen.clip(speech), result, "mouth"))
+        rows["mouth by driver"].append(follows(seen.clip(driver), result, "mouth"))
+        rows["lids by driver"].append(follows(seen.clip(driver), result, "lids"))
+    return {name: number(values) for name, values in rows.items()}
+
+
+def amplitudes(
+    pipe: Pipeline, clips: Sequence[Path], seen: Seen, name: str, read: Callable[[Motion], float]
+) -> dict[float, list[float]]:
+    """How far something moves at each amplitude, a number for each clip."""
+    found: dict[float, list[float]] = {amount: [] for amount in AMPLITUDES}
+    for clip in tqdm(clips, desc=f"amplitude of {name}", file=sys.stderr):
+        for amount, values in found.items():
+            driver, speech = (clip, None) if name == "visual" else (None, clip)
+            motion = made(pipe, clip, seen.frames, driver, speech, strength={name: amount})
+            values.append(read(motion))
+    return found
+
+
+def roll_range(motion: Motion) -> float:
+    """Standard deviation of the head's roll in degrees."""
+    return float(np.nanstd(motion.euler[:, 2]))
+
+
+def mouth_range(motion: Motion) -> float:
+    """Standard deviation of the mouth's opening, in heights of the upper face."""
+    return float(np.nanstd(motion.series["mouth"]))
+
+
+def claims(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything, as one mapping; results for the page of reproductions with --docs."""
+    rows = [row for row in read_manifest(args.test) if row.group in GROUPS]
+    clips = [args.test / str(row.video) for row in rows][: args.limit]
+    turning = sorted(args.turning.glob("*.mp4"))[: args.limit] if args.turning else clips
+    seen = Seen(args.frames)
+    device = {"device": args.device, "dtype": "fp32"}
+    pipe = load(METHOD, args.weights, args.preset, **device)
+    found: dict[str, Any] = {
+        "machine": machine(), "device": torch.cuda.get_device_name() if args.device == "cuda" else "CPU",
+        "clips": len(clips), "frames": args.frames, "table": table(args),
+        "disagreement": {"decoupled": disagreement(pipe, clips, seen, "auto")},
+    }  # fmt: skip
+    for name, shown, read in (("visual", turning, roll_range), ("audio", clips, mouth_range)):
+        found[f"{name} amplitude"] = amplitudes(pipe, shown, seen, name, read)
+    if args.plain:
+        other = load(METHOD, args.plain, args.preset, **device)
+        for drive in ("both", "eyes"):
+            found["disagreement"][f"plain, {drive}"] = disagreement(other, clips, seen, drive)
+    if args.docs:
+        write_docs(found, args)
+    return found
+
+
+def write_docs(found: dict[str, Any], args: argparse.Namespace) -> None:
+    """Four results and their plot."""
+    place = found["machine"]
+    hardware = f"{found['device']}, {place['cores']} cores of an {place['cpu']}, torch {place['torch']}"
+    setting = f"preset {args.preset}, {found['clips']} held-out clips of {found['frames']} frames"
+    command = "python tools/measure_megactor_sigma.py claims test --weights W --plain P --turning CLIPS --docs docs"
+    plot = "images/megactor_sigma_amplitudes.png"
+    draw(found, args.docs / plot)
+    apart, both = found["disagreement"], {}
+    for drive, row in found["table"].items():
+        both |= {f"{name} {drive}": row[name] for name in ("fvd-lite0", "sync-c-lite") if name in row}
+    mine = {"mouth correlation with speech": apart["decoupled"]["mouth by speech"]}
+    mine |= {"lid correlation with driver": apart["decoupled"]["lids by driver"]}
+    mine |= {f"{key} ({name})": value for name, row in apart.items() for key, value in row.items()}
+    sizes = {
+        claim: {f"{word} range at {amount:g}": number(values) for amount, values in found[key].items()}
+        for claim, key, word in (
+            ("audio-amplitude", "audio amplitude", "mouth"), ("visual-amplitude", "visual amplitude", "motion"),
+        )
+    }  # fmt: skip
+    note = "Motion is the standard deviation of the head's roll in degrees."
+    for claim, numbers in {"both": both, "decoupling": mine, **sizes}.items():
+        picture, more = (plot, note if claim == "visual-amplitude" else "") if "amplitude" in claim else ("", "")
+        result = Result(f"megactor-{claim}", setting, numbers, command, hardware, picture, more)
+        write_result(args.docs / "results" / f"megactor_{claim.replace('-', '_')}.json", result)
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Asked amplitude against measured motion, a thin line a clip."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    labels = (("visual", "roll of the head, degrees"), ("audio", "opening of the mouth"))
+    for place, (name, text) in enumerate(labels):
+        axes = figure.add_subplot(1, 2, place + 1)
+        rows = np.array([found[f"{name} amplitude"][amount] for amount in AMPLITUDES])
+        axes.plot(AMPLITUDES, rows, color="tab:blue", linewidth=0.5, alpha=0.5)
+        axes.plot(AMPLITUDES, np.nanmean(rows, 1), color="tab:red", linewidth=2)
+        axes.set_xlabel(f"--strength.{name}")
+        axes.set_ylabel(f"deviation of the {text}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+
+
+def speed(args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds and memory of one denoising step of 16 frames at 512 px, beside diffusers' PixArt of the same size."""
+    from dataclasses import replace
+
+    from vivant.methods.megactor_sigma.config import PRESETS
+    from vivant.nn.video_dit import ReferenceDiT, VideoDiT
+
+    config = PRESETS["tiny" if args.tiny else "paper"]
+    device, kind = (torch.device("cpu"), torch.float32) if args.tiny else (torch.device("cuda"), torch.float16)
+    net, frames, side = config.net, 4 if args.tiny else 16, config.net.side
+    found: dict[str, Any] = {"frames": frames, "size": 8 * side, "type": str(kind)}
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, device=device, dtype=kind)
+
+    x, added = randn(1, frames, net.channels, side, side), randn(1, frames, net.extra, side, side)
+    masks = torch.zeros(1, frames, 2, side, side, device=device, dtype=kind)
+    masks[:, :, 0, side // 2 :], masks[:, :, 1, : side // 2] = 1, 1
+    tokens, when = randn(1, frames, config.audio.tokens, net.context), torch.tensor(500, device=device)
+
+    def step(name: str, temporal: str, bank: Any, more: torch.Tensor) -> None:
+        with device:
+            whole = VideoDiT(replace(net, temporal=temporal)).to(kind).eval()  # type: ignore[arg-type]
+        seen = whole.project(bank, tokens)
+        found[name] = timed(lambda: whole(x, when, seen, more), args)
+
+    with torch.inference_mode():
+        with device:
+            bank = ReferenceDiT(net).to(kind).eval()(randn(1, net.channels, side, side))
+        step("ours without temporal modules and reference", "none", None, added)
+        step("ours with the reference, without temporal modules", "none", bank, added)
+        step("ours, temporal plain", "plain", bank, added)
+        step("ours, temporal grid", "grid", bank, added)
+        step("ours, temporal grid, with attention masks", "grid", bank, torch.cat([added, masks], 2))
+        gc.collect()
+        found[f"diffusers' PixArt, {frames} pictures, 120 text tokens"] = pixart(net, x[0], when, args)
+    return found
+
+
+def pixart(net: Any, x: torch.Tensor, when: torch.Tensor, args: argparse.Namespace) -> dict[str, float] | str:
+    """The same step of diffusers' net on as many pictures."""
+    try:
+        from diffusers import PixArtTransformer2DModel
+    except ImportError as error:
+        return f"not measured: diffusers is not installed ({error})"
+    with x.device:
+        theirs = PixArtTransformer2DModel(
+            num_attention_heads=net.heads, attention_head_dim=net.width // net.heads, in_channels=4, out_channels=8,
+            num_layers=net.depth, cross_attention_dim=net.width, sample_size=net.side, caption_channels=4096,
+        )  # fmt: skip
+    theirs = theirs.to(x.dtype).eval()
+    words = torch.randn(len(x), 120, 4096, device=x.device, dtype=x.dtype)
+    times = when.expand(len(x))
+    return timed(lambda: theirs(x, encoder_hidden_states=words, timestep=times, added_cond_kwargs={}), args)
+
+
+def timed(work: Callable[[], Any], args: argparse.Namespace) -> dict[str, float]:
+    """Median milliseconds of a call, after two that do not count, and peak memory."""
+    cuda = torch.cuda.is_available() and not args.tiny
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = []
+    for _ in range(2 + (1 if args.tiny else 10)):
+        start = time.perf_counter()
+        work()
+        if cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
+    return {"ms": round(1000 * float(np.median(seconds[2:])), 2), "peak GiB": round(peak, 2)}
+
+
+def main() -> None:
+    """Measure as asked, print and write the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("claims", "speed", "train"))
+    parser.add_argument("test", type=Path, nargs="?", help="claims: folder of tools/talking_test_set.py")
+    parser.add_argument("--weights", type=Path, help="claims: weights file (default: the shipped ones)")
+    parser.add_argument("--plain", type=Path, help="claims: weights trained without decoupling")
+    parser.add_argument("--turning", type=Path, help="claims: folder of videos of turning heads")
+    parser.add_argument("--preset", default="lite")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--limit", type=int, default=12, help="claims: clips (default: 12)")
+    parser.add_argument("--frames", type=int, default=48, help="claims: frames of a clip (default: 48)")
+    parser.add_argument("--docs", type=Path, help="claims: folder docs to write results and plots into")
+    parser.add_argument("--out", type=Path, default=Path("measured"))
+    parser.add_argument("--tiny", action="store_true", help="speed, train: rehearsal on the CPU")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.what == "claims":
+        if args.test is None:
+            parser.error("claims needs the folder of the test set")
+        found = claims(args)
+    elif args.what == "speed":
+        found = speed(args)
+    else:
+        from measure_reference_nets import train
+
+        found = train(METHOD, args)
+    found = {"torch": torch.__version__, **found}
+    if torch.cuda.is_available():
+        found["GPU"] = torch.cuda.get_device_name()
+    suffix = f"_{found['GPUs']}" if "GPUs" in found else ""
+    write_json(args.out / f"megactor_sigma_{args.what}{suffix}.json", found)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
