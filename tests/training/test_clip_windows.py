@@ -1,4 +1,4 @@
-"""Folders of clips become windows of latents, and both methods learn from them through the command line."""
+"""Folders of clips become windows of latents, and three methods learn from them through the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vivant.data.manifest import Row, write_manifest
 from vivant.media.writer import VideoWriter
 from vivant.nn.geometry import box_mask
 from vivant.training.clip_arrays import face_arrays
-from vivant.training.clips import PersonWindows, TalkingWindows
+from vivant.training.clips import DrivenWindows, PersonWindows, TalkingWindows
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FRAMES, SIZE = 6, 64
@@ -73,6 +73,15 @@ def test_speaking_clips(talking):
     assert (arrays["latents"][0] - arrays["latents"][2 * FRAMES]).abs().max() > 1e-3  # the mirrored picture is another
 
 
+def test_clips_that_can_drive(talking):
+    data = DrivenWindows.load(talking, length=3, codec="tiny", size=32)
+    arrays = data.arrays
+    assert arrays["picture"].shape == (2 * FRAMES, 3, 32, 32) and arrays["picture"].dtype == torch.uint8
+    assert arrays["picture"][3, 0, 10:19].float().amax(0).argmax().item() in range(13, 20)  # the square of frame 3
+    assert arrays["points"].shape == (2 * FRAMES, len(FACE_POINTS), 2) and arrays["speech"].shape[1:] == (2, 1920)
+    assert torch.allclose(arrays["points"][0, :5, 0], torch.tensor([-0.4, -0.4, 0.2, 0.2, 0.0]), atol=1e-3)
+
+
 def test_people(people):
     data = PersonWindows.load(people, length=3, codec="tiny", size=64, blocks=3)
     assert data.arrays["drawing"].shape == (4 * FRAMES, 3, 64, 64) and data.arrays["drawing"].dtype == torch.uint8
@@ -101,14 +110,15 @@ def test_a_box_on_the_latent_grid_counts_shares_of_cells():
     assert mask[0, 0].tolist() == [[1, 1, 0, 0], [0.5, 0.5, 0, 0], [0] * 4, [0] * 4]
 
 
-@pytest.mark.parametrize("method", ["v-express", "animate-anyone"])
+@pytest.mark.parametrize("method", ["v-express", "animate-anyone", "megactor-sigma"])
 def test_the_tiny_recipes_run_every_stage(method, talking, people, tmp_path, capsys):
-    data = talking if method == "v-express" else people
+    data = people if method == "animate-anyone" else talking
     recipe = RECIPES / method.replace("-", "_") / "tiny.yaml"
     words = ["train", method, "--recipe", str(recipe), "--data", str(data), "--out", str(tmp_path), "--device", "cpu"]
     assert main(words) == 0
-    assert (tmp_path / "weights.safetensors").is_file() and (tmp_path / "pictures" / "sheets").is_dir()
+    first = "visual" if method == "megactor-sigma" else "pictures"
+    assert (tmp_path / "weights.safetensors").is_file() and (tmp_path / first / "sheets").is_dir()
     from vivant.core.registry import get_method
 
     modules, _, info = get_method(method).part("weights").load_modules("tiny", tmp_path / "weights.safetensors")
-    assert info.name == "tiny" and "denoising_unet" in modules
+    assert info.name == "tiny" and {"denoising_unet", "denoiser"} & set(modules)

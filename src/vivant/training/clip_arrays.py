@@ -37,20 +37,20 @@ def encode_all(frames: np.ndarray, codec: nn.Module, device: torch.device, size:
     return torch.cat(found).clone()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def shrink_all(frames: np.ndarray, size: int, device: torch.device) -> Tensor:
-    """Frames (N, H, W, 3) uint8 as (N, 3, size, size) uint8 on the device."""
+    """Frames (N, H, W, 3) uint8 as (N, 3, size, size) uint8 on the device, no second copy of them at any time."""
     from torch.nn import functional as F
 
-    found = []
+    found = torch.empty(len(frames), 3, size, size, dtype=torch.uint8, device=device)
     for at in range(0, len(frames), _ENCODED_AT_ONCE):
         images = torch.from_numpy(np.ascontiguousarray(frames[at : at + _ENCODED_AT_ONCE])).to(device)
         images = images.permute(0, 3, 1, 2)
         if images.shape[-1] != size:
             images = F.interpolate(images.float(), size=(size, size), mode="bilinear", antialias=True)
             images = images.clamp(0, 255).round().to(torch.uint8)
-        found.append(images.contiguous())
-    return torch.cat(found).clone()
+        found[at : at + len(images)] = images
+    return found
 
 
 @torch.inference_mode()
