@@ -63,15 +63,15 @@ _PAPER_SETTINGS = {**_SETTINGS, "save_memory": 1.0}
 
 STAGES: dict[str, Stage] = {
     "visual": Stage(
-        name="visual", trains=_VISUAL, steps=10_000, batch=64, learning_rate=1e-3, frames=1,
+        name="visual", trains=_VISUAL, steps=10_000, batch=64, learning_rate=6e-4, frames=1,
         settings={**_LITE_SETTINGS, **_ALONE}, **_LITE,
     ),
     "mixed": Stage(
-        name="mixed", trains=_MIXED, steps=16_000, batch=64, learning_rate=6e-4, frames=1, settings=_LITE_SETTINGS,
+        name="mixed", trains=_MIXED, steps=16_000, batch=64, learning_rate=5e-4, frames=1, settings=_LITE_SETTINGS,
         **_LITE,
     ),
     "motion": Stage(
-        name="motion", trains=_MOTION, steps=6_000, batch=8, learning_rate=1e-3, frames=12, settings=_LITE_SETTINGS,
+        name="motion", trains=_MOTION, steps=6_000, batch=8, learning_rate=6e-4, frames=12, settings=_LITE_SETTINGS,
         **_LITE,
     ),
     "paper-visual": Stage(
