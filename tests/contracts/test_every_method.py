@@ -100,13 +100,24 @@ def options_of(spec, seed):
     return replace(options, seed=seed) if hasattr(options, "seed") else options
 
 
+def painted(spec, config):
+    """The Generator that paints a method's motion, as ``vivant.load`` gives it."""
+    if not spec.painter:
+        return {}
+    other = METHODS[spec.painter]
+    modules, its, _ = other.part("weights").load_modules(config.painter_preset, seed=0)
+    framing = ("source_crop", "driving_crop", "input_size", "output_size")
+    assert [getattr(its, name) for name in framing] == [getattr(config, name) for name in framing]
+    return {"painter": other.part("generate").Generator(modules, its)}
+
+
 def generate(spec, faces, seed=0, inference_form=False, controls=None):
     """Three frames of a method of either kind: one that makes motion, or one that makes frames from controls."""
     modules, config = loaded(spec, seed)
     if inference_form:
         modules = spec.part("model").optimize_for_inference(modules)
     source, drivers = crops(config, faces)
-    generator = spec.part("generate").Generator(modules, config)
+    generator = spec.part("generate").Generator(modules, config, **painted(spec, config))
     if hasattr(generator, "generate"):
         controls = controls or made_controls(spec, config, drivers)
         return np.stack(list(generator.generate(source, controls, options_of(spec, seed))))
@@ -230,9 +241,34 @@ def talking_frames(config, faces):
     return TalkingFrames(pack, "cpu", encoder)
 
 
+def face_motions(config):
+    """Two clips of motion that follow made up features."""
+    from vivant.core.face_motion import NUMBERS, PARTS
+    from vivant.data.face_motions import FaceMotions, MotionClip
+    from vivant.methods.speech_portrait.prepare import SHAPE
+    from vivant.methods.speech_portrait.weights import rigid_template
+
+    rng, count, template = np.random.default_rng(0), 2 * config.window + 8, rigid_template()
+    steps, told = SPEECH_FEATURES[config.encoder]
+    wave = np.sin(np.arange(count)[:, None] * rng.uniform(0.1, 0.5, NUMBERS))
+    numbers = 0.15 * wave
+    numbers[:, PARTS["lids"]] += 1
+    arrays = {
+        "numbers": numbers.astype(np.float16), "voiced": np.full(count, 255, np.uint8),
+        "sound": np.round(80 * wave[:, None, : config.heard].repeat(steps, 1)).astype(np.int8),
+        "sound_unit": np.full(config.heard, 0.01, np.float32), "shapes": rng.normal(size=(2, SHAPE)),
+        "heard_mean": np.zeros(told, np.float32), "heard_basis": np.eye(told, config.heard, dtype=np.float32),
+        "rigid_rows": template.rows.numpy(), "rigid_points": template.points.numpy(),
+    }  # fmt: skip
+    clips = [MotionClip(f"clip{k}", "person", "grid", "train", count // 2) for k in range(2)]
+    return FaceMotions(clips, arrays, length=config.window)
+
+
 def training_samples(spec, config, faces):
     """What the method learns from, of the speaker's three frames."""
     kind = getattr(spec.part("train"), "SAMPLES", "")
+    if kind.endswith(":FaceMotions"):
+        return face_motions(config)
     return talking_frames(config, faces) if kind.endswith(":TalkingFrames") else training_clips(faces)
 
 

@@ -35,6 +35,7 @@ def asked_method(argv: Sequence[str]) -> str:
             return word.partition("=")[2]
     names = {word.partition("=")[0] for word in argv}
     sound, picture = ({flag, *ALIASES[name], f"--{name}"} for flag, name in (("-a", "audio"), ("-d", "driving")))
+    sound.add("--text")
     return default_method(bool(names & sound) and not names & picture)
 
 
@@ -44,6 +45,7 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
     add_source_arguments(parser)
     parser.add_argument("-d", "--driving", metavar="PATH", help="video, picture or saved motion that drives")
     parser.add_argument("-a", "--audio", metavar="PATH", help="speech that drives: any audio or video file")
+    add_text_arguments(parser)
     parser.add_argument(
         "-k", "--keypoints", metavar="PATH", help="V-Kps (.npy, .safetensors, .pth) or a video to take them from"
     )
@@ -68,6 +70,13 @@ def add_method_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> 
     add_batch_arguments(parser)
     add_loading_arguments(parser, spec)
     add_method_arguments(parser, spec)
+
+
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Text that is spoken, instead of sound; shared with ``vivant stream``."""
+    parser.add_argument("--text", metavar="WORDS", help="what the portrait says, spoken by a text-to-speech engine")
+    parser.add_argument("--voice", default="", metavar="NAME", help="engine or engine:voice, as hibari or flite:slt")
+    parser.add_argument("--language", default="", metavar="CODE", help="of the text, as de or pt-br (needs espeak-ng)")
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,20 +116,23 @@ def run(args: argparse.Namespace) -> int:
         return run_list(args)
     source = require_source(args)
     sliders = collect(args, SLIDER)
-    if args.driving is None and args.audio is None and args.keypoints is None and sliders:
+    if args.driving is None and args.audio is None and args.text is None and args.keypoints is None and sliders:
         from vivant.apps.edit import run as run_edit
 
         return run_edit(args)
     from vivant.pipelines.animate import animate
     from vivant.pipelines.controls import encoder_paths
 
-    drives = args.driving or args.audio or args.keypoints
+    drives = args.driving or args.audio or args.keypoints or (args.text and "text")
     output = Path(args.output) if args.output else default_output(source, drives, ".mp4")
     result = animate(
         source,
         args.driving,
         output,
         audio=args.audio,
+        text=args.text,
+        voice=args.voice,
+        language=args.language,
         keypoints=args.keypoints,
         encoders=encoder_paths(args.encoder),
         fps=args.fps,

@@ -25,7 +25,9 @@ class MethodSpec:
     """One animation method.
 
     ``name``: as typed on the command line. ``package``: the folder that holds config, model, prepare, generate, train
-    and weights. ``presets``: names that ``config.PRESETS`` of the package defines.
+    and weights. ``presets``: names that ``config.PRESETS`` of the package defines. ``painter``: the method that makes
+    pictures of this one's motion; empty where it makes its own. The Generator of a method that is painted is given the
+    painter's as ``painter``, and its config says with ``painter_preset`` which.
     """
 
     name: str
@@ -37,6 +39,7 @@ class MethodSpec:
     presets: tuple[str, ...]
     default_preset: str
     strengths: dict[str, str] = field(default_factory=dict)
+    painter: str = ""
 
     def part(self, file: str) -> ModuleType:
         """Import one file of the method: config, model, prepare, generate, train or weights."""

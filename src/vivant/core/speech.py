@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,3 +47,13 @@ class Speech:
 
     def __len__(self) -> int:
         return len(self.voiced)
+
+
+class HeardWindow(NamedTuple):
+    """What a stream has heard so far. ``speech``: its last frames, from number ``start`` of the stream on; ``first``:
+    number of the first frame that is to be made now; ``new``: how many; what follows them is only heard."""
+
+    speech: Speech
+    start: int
+    first: int
+    new: int

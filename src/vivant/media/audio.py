@@ -59,7 +59,7 @@ def stream_audio(path: PathLike, rate: int | None = None, mono: bool = False) ->
     """
     file = Path(path)
     native = _native_rate(file)
-    target = native if rate is None else _checked_rate(rate)
+    target = native if rate is None else checked_rate(rate)
     blocks = resample_blocks(_decoded(file, mono), native, target)
     return (np.ascontiguousarray(np.clip(block, -1.0, 1.0).T) for block in blocks)
 
@@ -122,14 +122,14 @@ def audio_blocks(audio: Audio, rate: int) -> Iterator[np.ndarray]:
     Raises:
         MediaError: not (N,) or (N, C) samples, or a rate that is not above 0.
     """
-    _checked_rate(rate)
+    checked_rate(rate)
     if isinstance(audio, FileAudio):
         return audio.blocks(rate)
     samples = np.asarray(audio.samples, dtype=np.float32)
     samples = samples[:, None] if samples.ndim == 1 else samples
     if samples.ndim != 2 or not 1 <= samples.shape[1] <= 64:
         raise MediaError(f"Sound must be (samples, channels), but an array of shape {samples.shape} came.")
-    step = _checked_rate(audio.rate)
+    step = checked_rate(audio.rate)
     pieces = (_clean(samples[start : start + step].T) for start in range(0, len(samples), step))
     return (np.ascontiguousarray(np.clip(piece, -1.0, 1.0).T) for piece in resample_blocks(pieces, audio.rate, rate))
 
@@ -174,7 +174,12 @@ def layout_name(channels: int) -> str:
     return {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(channels, f"{channels} channels")
 
 
-def _checked_rate(rate: int) -> int:
+def checked_rate(rate: int) -> int:
+    """``rate``, if it is samples per second.
+
+    Raises:
+        MediaError: it is not.
+    """
     if not 1000 <= rate <= 768_000 or int(rate) != rate:
         raise MediaError(f"{rate} is no sample rate: give samples per second from 1000 to 768000, such as 16000.")
     return int(rate)

@@ -61,7 +61,7 @@ def check_encoder(name: str) -> None:
         raise ConfigError(f"There is no speech encoder '{name}': use one of {', '.join(SPEECH_FEATURES)}.")
 
 
-def load_encoder(name: str, path: str | Path | None = None, device: str = "cpu") -> SpeechEncoder:
+def load_encoder(name: str, path: str | Path | None = None, device: str = "cpu", padded: bool = True) -> SpeechEncoder:
     """The encoder called ``name``.
 
     Args:
@@ -69,6 +69,8 @@ def load_encoder(name: str, path: str | Path | None = None, device: str = "cpu")
         path: where its weights lie instead: a file of a Whisper encoder, or a folder of transformers with
             ``config.json`` for wav2vec2 and hubert.
         device: torch device that computes.
+        padded: Whisper hears silence up to 30 s after the samples, as it was trained; without it, it hears them alone,
+            which takes time by their length and is meant for streams.
 
     Raises:
         ConfigError: no such encoder, or a path for one that has no weights.
@@ -80,11 +82,11 @@ def load_encoder(name: str, path: str | Path | None = None, device: str = "cpu")
         if path is not None:
             raise ConfigError("The speech encoder 'mel' has no weights: leave its path out.")
         return SpeechEncoder("mel", SPEECH_RATE // HOP, SPEECH_FEATURES["mel"][1], {}, partial(_mel, device))
-    return _load(name, None if path is None else str(path), device)
+    return _load(name, None if path is None else str(path), device, padded)
 
 
 @cache
-def _load(name: str, path: str | None, device: str) -> SpeechEncoder:
+def _load(name: str, path: str | None, device: str, padded: bool) -> SpeechEncoder:
     if name in _TRANSFORMERS:
         net, files = _transformers_net(name, path)
         width = int(net.config.hidden_size)
@@ -93,7 +95,7 @@ def _load(name: str, path: str | None, device: str) -> SpeechEncoder:
         )
     file = Path(path) if path else _whisper_file(name)
     width = SPEECH_FEATURES[name][1]
-    encode = partial(_by_whisper, _whisper_net(file, width).to(device), device)
+    encode = partial(_by_whisper, _whisper_net(file, width).to(device), device, padded)
     return SpeechEncoder(name, SPEECH_RATE // _STRIDE, width, {str(file): sha256(file)}, encode)
 
 
@@ -108,10 +110,11 @@ def _mel(device: str, samples: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _by_whisper(net: WhisperEncoder, device: str, samples: np.ndarray) -> np.ndarray:
-    """Silence fills the window up to 30 s, as when the net was trained."""
-    padded = F.pad(_tensor(samples, device), (0, WINDOW_SECONDS * SPEECH_RATE - len(samples)))
-    return _array(stacked(net(whisper_mel(padded)))[0, : _steps(len(samples), _STRIDE)])
+def _by_whisper(net: WhisperEncoder, device: str, padded: bool, samples: np.ndarray) -> np.ndarray:
+    """Silence fills the window up to 30 s, as when the net was trained, or only the last step."""
+    missing = WINDOW_SECONDS * SPEECH_RATE - len(samples) if padded else -len(samples) % _STRIDE
+    heard = F.pad(_tensor(samples, device), (0, missing))
+    return _array(stacked(net(whisper_mel(heard)))[0, : _steps(len(samples), _STRIDE)])
 
 
 @torch.inference_mode()

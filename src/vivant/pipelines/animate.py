@@ -22,6 +22,7 @@ from vivant.pipelines.drivers import Driver, open_driver, read_motion
 from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options
+from vivant.pipelines.say import Saying, said, saying_of
 from vivant.pipelines.sources import Portrait, still_portrait, video_portrait
 from vivant.pipelines.view import View
 from vivant.provenance.record import plain
@@ -50,6 +51,7 @@ class Request:
     audio: Any = None
     keypoints: Any = None
     encoders: Mapping[str, str] | None = None
+    saying: Saying | None = None
 
     @property
     def driven(self) -> bool:
@@ -69,6 +71,9 @@ def animate(
     output: str | os.PathLike[str] | None = None,
     *,
     audio: Any = None,
+    text: str | None = None,
+    voice: str = "",
+    language: str = "",
     keypoints: Any = None,
     encoders: Mapping[str, str] | None = None,
     method: str | None = None,
@@ -102,6 +107,8 @@ def animate(
             template; with nothing that drives, the still is edited with ``sliders`` into one frame.
         output: file to write; without it, call ``.save(path)`` on the result.
         audio: speech: path of an audio or video file, an Audio, or samples (N,) at 16 kHz; the result lasts as long.
+        text: what the portrait says, instead of ``audio``; ``voice``: "engine" or "engine:name" that says it, empty for
+            the first that is installed; ``language``: such as "de", empty for the voice's own.
         keypoints: V-Kps, for methods that take them: see :func:`vivant.pipelines.keypoints.read_keypoints`.
         encoders: speech encoder -> file or folder of its weights, where they are not bundled or on the hub.
         method: name of the method; None is the default for what drives.
@@ -129,11 +136,13 @@ def animate(
             check_output(written, overwrite, (source, driving))
     if not 0 <= quality <= 51:
         raise ConfigError(f"The quality {quality} is out of range: give 0 (best, largest) to 51.")
-    method = method or default_method(audio is not None and driving is None)
+    saying = saying_of(text, voice, language)
+    method = method or default_method((audio is not None or saying is not None) and driving is None)
     spec = get_method(method)
     resolved = build_options(spec, options, sliders, strength, seed)
     request = Request(source, driving, resolved, face, driving_face, fps, crop_only, side_by_side)
-    request.audio, request.keypoints, request.encoders = audio, keypoints, encoders
+    request.saying, request.audio = saying, said(saying, audio, seed)
+    request.keypoints, request.encoders = keypoints, encoders
     require_control(spec, request, bool(sliders))
     pipe = load(method, weights, preset, device, dtype, seed, lora)
     request.match_color, request.progress = match_color, progress
@@ -266,4 +275,5 @@ def describe(pipe: Pipeline, request: Request) -> dict[str, Any]:
         "options": request.options,
         "view": {**shown, "match_color": request.match_color, **request.generation()},
         "inputs": inputs,
+        **({} if request.saying is None else {"said": request.saying}),
     }

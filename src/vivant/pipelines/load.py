@@ -117,6 +117,9 @@ class Pipeline:
         driving: Media | None = None,
         *,
         audio: Any = None,
+        text: str | None = None,
+        voice: str = "",
+        language: str = "",
         keypoints: Any = None,
         encoders: Mapping[str, str] | None = None,
         face: str | int = "largest",
@@ -134,12 +137,15 @@ class Pipeline:
     ) -> Animation:
         """Animate ``source`` by what drives it; see :func:`vivant.animate` for the arguments."""
         from vivant.pipelines.animate import Request, require_control, run
+        from vivant.pipelines.say import said, saying_of
 
         options = self.options(values, sliders, strength)
         request = Request(source, driving, options, face, driving_face, fps, crop_only, side_by_side)
         request.match_color, request.progress = match_color, progress
         request.reference, request.steady_eyes = reference, steady_eyes
-        request.audio, request.keypoints, request.encoders = audio, keypoints, encoders
+        request.saying = saying_of(text, voice, language)
+        request.audio = said(request.saying, audio, self.seed)
+        request.keypoints, request.encoders = keypoints, encoders
         require_control(self.spec, request, bool(sliders))
         return run(self, request)
 
@@ -160,21 +166,34 @@ class Pipeline:
     def stream(
         self,
         source: Media,
-        driving: Any,
+        driving: Any = None,
         *,
+        audio: Any = None,
+        live: bool = False,
+        rate: int = 16_000,
         face: str | int = "largest",
         sliders: Mapping[str, Any] | None = None,
         strength: Mapping[str, float] | None = None,
         crop_only: bool = False,
         **values: Any,
     ) -> Iterator[np.ndarray]:
-        """Frames as the driver delivers its own, looking only back: for cameras and live use.
+        """Frames as what drives comes, looking only back: for cameras, microphones and live use.
 
-        ``driving``: a path, a Clip or any iterable of (H, W, 3) uint8 RGB frames. Yields (H, W, 3) uint8 RGB.
+        ``driving``: a path, a Clip or any iterable of (H, W, 3) uint8 RGB frames. ``audio``: for methods that hear, a
+        path, an Audio or any iterable of blocks of samples (n,) float in -1..1 at ``rate``; with ``live`` they come in
+        their own time, and pictures that would be late are left out. Yields (H, W, 3) uint8 RGB.
         """
         from vivant.pipelines.stream import stream
 
         options = self.options(values, sliders, strength)
+        if audio is not None:
+            from vivant.pipelines.speak_live import speak_live
+
+            if driving is not None:
+                raise ConfigError("A stream follows a driver or a sound, and both are given: leave one out.")
+            return speak_live(self, source, audio, options, face, crop_only, live, rate)
+        if driving is None:
+            raise ConfigError("Nothing drives the stream: give a driver or a sound.")
         return stream(self, source, driving, options, face, crop_only)
 
 
@@ -225,5 +244,10 @@ def load(
 
     modules = spec.part("model").optimize_for_inference(modules)
     make = spec.part("generate").Generator
-    generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter)
+    painted: dict[str, Any] = {}
+    if spec.painter:
+        painter = load(spec.painter, preset=config.painter_preset, device=device, dtype=dtype, seed=seed)
+        painted["painter"] = painter.generator
+        info = replace(info, files={**info.files, **painter.weights_info.files})
+    generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter, **painted)
     return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)

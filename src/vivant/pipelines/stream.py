@@ -35,6 +35,8 @@ def stream(
     """
     if not pipe.spec.capabilities.streams:
         raise ConfigError(f"The method '{pipe.spec.name}' does not stream: use animate.")
+    if not (pipe.spec.capabilities.driving or pipe.spec.capabilities.pose):
+        raise ConfigError(f"The method '{pipe.spec.name}' streams from sound: give it with -a.")
     clip = as_clip(source, "source")
     name = name_of(source, "source")
     if clip.count != 1:

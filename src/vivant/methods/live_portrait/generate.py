@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from vivant.core.errors import FaceError, WeightsError
 from vivant.core.face import FaceCrop
+from vivant.core.face_motion import FaceMotion
 from vivant.methods.live_portrait.config import Config, Options
 from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionRows, MotionTemplate, Smoother, check_space
 from vivant.methods.live_portrait.prepare import (
@@ -43,6 +44,7 @@ from vivant.methods.live_portrait.retargeting import (
     find_reference,
     reference_motion,
 )
+from vivant.methods.live_portrait.told import ToldDriver
 from vivant.nn.side_by_side import SideBySide
 from vivant.nn.smoothing import kalman_smooth
 
@@ -175,6 +177,25 @@ class Generator:
         options = options or Options()
         check_options(options)
         return self._stream_late(source, crops, options)
+
+    def painting(
+        self, source: FaceCrop, stitching: bool = True, batch: int = 4
+    ) -> Callable[[FaceMotion], Iterator[np.ndarray]]:
+        """A function from motion that is told without keypoints to frames (O, O, 3) uint8 RGB of the source.
+
+        Raises:
+            ConfigError: the keypoints of these nets are no landmarks.
+        """
+        portrait = self._portrait([source])
+        drive = ToldDriver(self.config.space, portrait.motion)
+        retargeter = self._retargeter(Options(stitching=stitching), portrait.motion)
+
+        def paint(motion: FaceMotion) -> Iterator[np.ndarray]:
+            told = drive(motion)
+            for first in range(0, len(motion), batch):
+                yield from self._drive(portrait, told.rows(first, first + batch), retargeter)
+
+        return paint
 
     def edit(self, source: FaceCrop, options: Options | None = None) -> np.ndarray:
         """The portrait with ``options.sliders``, (O, O, 3) uint8 RGB.

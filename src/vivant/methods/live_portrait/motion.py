@@ -62,6 +62,10 @@ class Motion:
         arrays = _unflatten(np.asarray(causal(flat))[None], self.exp.shape[1])
         return replace(self, **{n: torch.from_numpy(v).to(self.exp.device) for n, v in arrays.items()})
 
+    def rows(self, first: int, end: int) -> Motion:
+        """Some of the B faces."""
+        return Motion(*(getattr(self, f.name)[first:end] for f in fields(self)))
+
     def to(self, device: torch.device | str) -> Motion:
         """The same motion on ``device``."""
         return Motion(*(getattr(self, f.name).to(device) for f in fields(self)))

@@ -45,7 +45,7 @@ class Openings:
             return torch.tensor([index(p) for p in points], device=device)
 
         self._lips = lips
-        self._rest = None if rest is None else torch.where(rest < SMALLEST_REST, USUAL_REST, rest)
+        self._rest = None if rest is None else rest_ratio(rest)
         self._upper, self._lower = (rows(part) for part in zip(*_LIPS))
         self._followers = rows(tuple(point for point, _ in _FOLLOW))
         self._follow = torch.tensor([share for _, share in _FOLLOW], device=device)
@@ -61,15 +61,16 @@ class Openings:
         """
         down, own_down = _down(target), _down(driver)
         if self._lips:
-            x = self._part_lips(x, target, driver, down, own_down)
+            width, own_width = (self._eye_distance(m.canonical) for m in (target, driver))
+            wanted = _gaps(driver.keypoints(), self._upper, self._lower, own_down).clamp_min(0)
+            x = self.parted(x, wanted / driver.scale * target.scale * (width / own_width), target)
         if self._rest is not None:
             x = self._move_lids(x, target, source, driver, down)
         return x
 
-    def _part_lips(self, x: Tensor, target: Motion, driver: Motion, down: Tensor, own_down: Tensor) -> Tensor:
-        width, own_width = (self._eye_distance(m.canonical) for m in (target, driver))
-        wanted = _gaps(driver.keypoints(), self._upper, self._lower, own_down).clamp_min(0)
-        wanted = wanted / driver.scale * target.scale * (width / own_width)
+    def parted(self, x: Tensor, wanted: Tensor, target: Motion) -> Tensor:
+        """Keypoints (B, K, 3) with the gaps ``wanted`` (B, P) between the lips, along the head of ``target``."""
+        down = _down(target)
         missing = (wanted - _gaps(x, self._upper, self._lower, down))[..., None] * down[:, None]
         x = x.index_add(1, self._upper, -_UPPER_SHARE * missing).index_add(1, self._lower, (1 - _UPPER_SHARE) * missing)
         return x.index_add(1, self._followers, missing[:, :1] * self._follow[None, :, None])
@@ -91,6 +92,11 @@ class Openings:
         """(B, 1) between the outer corners of the eyes."""
         one, other = canonical.index_select(1, self._corners).unbind(1)
         return (one - other).norm(dim=-1, keepdim=True)
+
+
+def rest_ratio(eyes: Tensor) -> Tensor:
+    """Opening ratios (B, 2) of eyes at rest, those of shut eyes replaced."""
+    return torch.where(eyes < SMALLEST_REST, USUAL_REST, eyes)
 
 
 def _down(motion: Motion) -> Tensor:
