@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from vivant.core.clip import Audio
 from vivant.core.errors import ConfigError
@@ -34,7 +35,7 @@ class Saying:
         return f"espeak:{self.language}{name if name.startswith('+') else ''}"
 
 
-def said(saying: Saying | None, audio: object, seed: int = 0) -> object:
+def said(saying: Saying | None, audio: Any, seed: int = 0) -> Any:
     """The sound that drives: ``audio`` as given, or what ``saying`` sounds like.
 
     Raises:
