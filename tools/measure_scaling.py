@@ -71,7 +71,7 @@ def make_trainer(args: argparse.Namespace, device: torch.device, batch: int, fol
     stage = train.STAGES[args.stage] if args.stage else next(iter(train.STAGES.values()))
     stage = replace(
         stage, steps=10**9, batch=batch, mix={}, sample_every=0, validate_every=0, checkpoint_every=0, warmup=0,
-        critics_from=0.0 if args.critics else 1.0,
+        critics_from=0.0 if args.critics else 1.0, shard=args.shard,
     )  # fmt: skip
     data = made_up(args.clips, args.size, device)
     torch.manual_seed(0)
@@ -225,6 +225,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--critics", action="store_true", help="with the critics")
     parser.add_argument("--no-capture", action="store_true", help="steps are no CUDA graphs")
     parser.add_argument("--capture-many", action="store_true", help="steps of several processes are graphs, too")
+    parser.add_argument("--shard", default="", help="what the processes share: moments or weights (FSDP2)")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--limit", type=float, default=240, help="seconds that one measurement may take")
     parser.add_argument("--out", default="measured")

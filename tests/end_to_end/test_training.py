@@ -108,21 +108,37 @@ def test_a_run_stopped_by_sigterm_and_resumed_equals_one_not_stopped(data: Path,
     assert losses[0] == losses[1]
 
 
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory) -> list[dict]:
+    """The log of three steps on one process."""
+    out = tmp_path_factory.mktemp("alone") / "one"
+    assert finish(start(arguments(data, out, *QUICK, "--set", "base.steps=3"))) == 0
+    return log(out)
+
+
 @pytest.mark.parametrize(
-    "launcher",
+    ("launcher", "shard"),
     [
-        [str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "2", "-m"],
-        [str(BIN / "accelerate"), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"],
+        ([str(BIN / "torchrun"), "--standalone", "--nproc-per-node", "2", "-m"], "weights"),
+        ([str(BIN / "accelerate"), "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+          "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"], ""),
     ],
     ids=["torchrun", "accelerate"],
 )  # fmt: skip
-def test_two_processes_share_a_run(data: Path, tmp_path: Path, launcher: list[str]) -> None:
+def test_two_processes_give_the_losses_of_one(
+    data: Path, tmp_path: Path, alone: list[dict], launcher: list[str], shard: str
+) -> None:
     out = tmp_path / "two"
-    assert finish(start(arguments(data, out, *QUICK, "--set", "base.steps=2"), launcher)) == 0
+    assert finish(start(arguments(data, out, *QUICK, "--set", "base.steps=3", "--set", f"base.shard={shard!r}"),
+                        launcher)) == 0  # fmt: skip
     assert "# processes: 2\n" in (out / "recipe.yaml").read_text()
-    assert [row["step"] for row in log(out)] == [1, 2]  # only the first process writes
-    assert (out / "weights.safetensors").is_file()
+    rows = log(out)
+    assert [row["step"] for row in rows] == [1, 2, 3]  # only the first process writes
+    for one, two in zip(alone, rows):
+        for name in ("total", "keypoints", "flow", "grad_norm"):
+            assert two[name] == pytest.approx(one[name], rel=2e-4), (one["step"], name)
+    modules, _, _ = load_modules("tiny", out / "weights.safetensors")
+    assert len(checkpoint(out)) > 100 and modules
 
 
 @pytest.mark.parametrize("name", ["lite", "tiny", "paper"])

@@ -6,21 +6,52 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
+from torch import nn
 from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.training.sharding import is_split, local
+from vivant.training.stage import Stage
+
+
+def resume_from_the_middle(out: Path, device: torch.device, stage: Stage, wanted: nn.Module) -> None:
+    """Split weights and moments come back from a checkpoint, and the run ends as before."""
+    dist.barrier()
+    if parallel.rank() == 0:
+        (out / "checkpoints" / "latest").write_text("step_00000010")
+    dist.barrier()
+    again = Trainer(toy_modules(), None, stage, ToyObjective, ToySamples(), out, device, LoopOptions(log_every=5),
+                    ToySamples(9))  # fmt: skip
+    found = again.run(resume=True).modules["net"].state_dict()
+    assert again.done_steps == 20
+    assert all(torch.equal(value, found[name]) for name, value in wanted.state_dict().items())
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     device = parallel.start(torch.device("cpu"))
-    stage = toy_stage(critics_from=0.5, accumulate=2, shard=len(sys.argv) > 2)
+    stage = toy_stage(
+        critics_from=0.5,
+        accumulate=2,
+        sample_every=10,
+        validate_every=10,
+        checkpoint_every=10,
+        shard=sys.argv[2],
+        shard_blocks=["net.0"] if sys.argv[2] == "weights" else [],
+    )
     modules = toy_modules()
     with torch.no_grad():  # processes that start differently must still agree
         for parameter in modules["net"].parameters():
             parameter.add_(0.1 * parallel.rank())
     out = Path(sys.argv[1])
-    trainer = Trainer(modules, None, stage, ToyObjective, ToySamples(), out, device, LoopOptions(log_every=5))
-    trainer.run()
-    torch.save(modules["net"].state_dict(), out / f"rank{parallel.rank()}.pt")
+    trainer = Trainer(modules, None, stage, ToyObjective, ToySamples(), out, device, LoopOptions(log_every=5),
+                      ToySamples(9))  # fmt: skip
+    outcome = trainer.run(resume=len(sys.argv) > 3)
+    if sys.argv[2] == "weights":
+        first = trainer.modules["net"].get_submodule("0").get_parameter("weight")
+        assert is_split(first) and local(first).numel() == first.numel() // 2
+        resume_from_the_middle(out, device, stage, outcome.modules["net"])
+    torch.save(outcome.modules["net"].state_dict(), out / f"rank{parallel.rank()}.pt")
     parallel.stop()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from vivant.training.sharding import local
+
 
 class WeightAverage:
     """An averaged copy of the modules that learn; the others are shared.
@@ -26,10 +28,19 @@ class WeightAverage:
             if not learning or not averaged:
                 self.modules[name] = module
                 continue
-            twin = copy.deepcopy(module).eval().requires_grad_(False)
-            self.modules[name] = twin
-            live = dict(module.named_parameters())
-            self._pairs += [(p, live[key]) for key, p in twin.named_parameters() if key in learning]
+            self.modules[name] = copy.deepcopy(module).eval().requires_grad_(False)
+        self.pair(modules)
+
+    def pair(self, modules: dict[str, nn.Module]) -> None:
+        """Find the parameters anew that belong together, after they were split over processes."""
+        self._pairs, self._buffers = [], []
+        for name, module in modules.items():
+            twin = self.modules[name]
+            if twin is module:
+                continue
+            live = {key: p for key, p in module.named_parameters() if p.requires_grad}
+            mine = [(p.detach(), live[key].detach()) for key, p in twin.named_parameters() if key in live]
+            self._pairs += [(local(a), local(b)) for a, b in mine]
             self._buffers += list(zip(twin.buffers(), module.buffers()))
 
     @torch.no_grad()

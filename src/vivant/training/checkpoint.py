@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vivant.core.errors import WeightsError
+from vivant.training.sharding import local, part_like
 
 LATEST, BEST = "latest", "best"
 PARTS = ("modules", "averaged", "critics", "optimizer", "critic_optimizer")
@@ -42,7 +43,7 @@ def restore(
     if odd:
         raise WeightsError(f"{where} does not fit the modules (for example '{odd[0]}'): resume with the same recipe.")
     for key, target in targets.items():
-        target.copy_(flat[key])
+        local(target).copy_(local(part_like(flat[key], target)))
 
 
 def save_checkpoint(

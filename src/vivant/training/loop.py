@@ -28,6 +28,7 @@ from vivant.training.options import DivergedError, LoopOptions, Outcome, check_f
 from vivant.training.protocol import Objective, ObjectiveFactory, Samples
 from vivant.training.recompute import find_blocks, has_dropout, recomputed
 from vivant.training.schedule import average_rate, progress, rate_factor, step_seed
+from vivant.training.sharding import gathered
 from vivant.training.shared_norm import share_norms
 from vivant.training.stage import Stage
 from vivant.training.step import TrainStep
@@ -75,7 +76,7 @@ class Trainer:
         )  # fmt: skip
         self.blocks = find_blocks(self.modules, stage.recompute)
         alone = parallel.world() == 1 or self.options.capture_many
-        fit = alone and stage.optimizer == "adamw" and not has_dropout(self.blocks)
+        fit = alone and stage.optimizer == "adamw" and not self.step.split and not has_dropout(self.blocks)
         self._captured = CapturedStep(
             self.step.compute, self.device, [self.step.generator], self.options.capture and fit
         )
@@ -117,7 +118,10 @@ class Trainer:
             self.save(finished)
         finally:
             self._log.close()
-        return Outcome(self.done_steps, self._now(), finished, self.step.average.modules)
+        found = self.step.average.modules
+        if self.step.plain is not None:
+            found = self.step.plain.filled(found)
+        return Outcome(self.done_steps, self._now(), finished, found)
 
     def _now(self) -> float:
         return self._seconds_before + time.monotonic() - self._started
@@ -239,20 +243,26 @@ class Trainer:
         )
 
     def _sheet(self) -> None:
-        if parallel.rank() == 0:
-            image = sample_sheet(self.step, self.validation or self.samples, self.options.seed)
+        first = parallel.rank() == 0
+        if not first and not self.step.split:
+            return
+        image = sample_sheet(self.step, self.validation or self.samples, self.options.seed)
+        if first:
             write_sheet(self.out / "sheets" / f"{self.done_steps:08d}.jpg", image)
             if self._log is not None:
                 self._log.image(self.done_steps, image, "sheet")
 
     def save(self, finished: bool = False, best: bool = False) -> None:
         """Write a checkpoint of the present step; ``finished`` marks the stage as done, ``best`` the best so far."""
-        moments = self.step.optimizer.state() if parallel.rank() == 0 or self.step.optimizer.owners else {}
-        if parallel.rank() == 0:
+        first, optimizer = parallel.rank() == 0, self.step.optimizer
+        moments = optimizer.state() if first or optimizer.collective else {}
+        weights = [flat_state(modules, self._kept) for modules in (self.modules, self.step.average.modules)]
+        live, averaged = [gathered(state) for state in weights] if self.step.split else weights
+        if first:
             critics = self.step.critic_optimizer
             parts = {
-                "modules": flat_state(self.modules, self._kept),
-                "averaged": flat_state(self.step.average.modules, self._kept),
+                "modules": live,
+                "averaged": averaged,
                 "critics": flat_state(self.objective.critics),
                 "optimizer": moments,
                 "critic_optimizer": critics.state() if critics else {},

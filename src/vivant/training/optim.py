@@ -11,6 +11,7 @@ from torch.optim import AdamW
 
 from vivant.core.errors import MissingExtraError
 from vivant.training import parallel
+from vivant.training.sharding import is_split, part_like, whole
 
 
 def learning_parameters(modules: dict[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -63,6 +64,11 @@ class Optimizer:
             lr = self._rate if self._rate is not None else rate
             self._adam = AdamW(used, lr=lr, betas=betas, fused=cuda, capturable=cuda)
 
+    @property
+    def collective(self) -> bool:
+        """Whether all processes must ask for the state."""
+        return bool(self.owners) or any(is_split(p) for p in self.parameters)
+
     def set_factor(self, factor: float) -> float:
         """Set the learning rate to ``factor`` times the base rate and return it."""
         rate = self._base * factor
@@ -83,16 +89,17 @@ class Optimizer:
         limit = clip_norm if clip_norm > 0 else float("inf")
         norm = nn.utils.clip_grad_norm_(self.parameters, limit, foreach=True)
         self._adam.step()
+        norm = norm.full_tensor() if is_split(norm) else norm  # type: ignore[attr-defined]
         for owner in sorted(set(self.owners.values())):
             parallel.share([p.detach() for name, p in self.named.items() if self.owners[name] == owner], owner)
         return norm.detach()
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and step counts as ``module/parameter:entry``; if sharded, on the host, and all must ask for it."""
+        """Moments and step counts as ``module/parameter:entry``; if shared, on the host, and all must ask for it."""
         if self.owners:
             return self._gathered()
         return {
-            f"{name}:{key}": value if isinstance(value, Tensor) else torch.tensor(float(value))
+            f"{name}:{key}": whole(value) if isinstance(value, Tensor) else torch.tensor(float(value))
             for name, p in self.named.items()
             for key, value in self._adam.state.get(p, {}).items()
         }
@@ -124,7 +131,8 @@ class Optimizer:
             place = torch.device("cpu") if on_host else parameter.device
             entry = value.to(place, copy=True)
             if key != "step":
-                entry = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(entry)
+                like = torch.empty_like(parameter, memory_format=torch.preserve_format)
+                entry = part_like(entry, parameter) if is_split(parameter) else like.copy_(entry)
             self._adam.state[parameter][key] = entry
 
 

@@ -86,9 +86,9 @@ def share(tensors: list[Tensor], owner: int) -> None:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Mean of the gradients over all processes."""
+    """Mean of the gradients over all processes; those of split weights are averaged already."""
     if world() > 1:
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = [p.grad for p in parameters if p.grad is not None and not hasattr(p.grad, "to_local")]
         if gradients:
             _mean_(gradients)
 

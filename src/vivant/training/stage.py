@@ -8,6 +8,8 @@ from typing import Any
 
 from vivant.core.errors import ConfigError
 
+MOMENTS, WEIGHTS = "moments", "weights"
+"""What ``shard`` may share."""
 OPTIMIZERS = ("adamw", "adamw8bit")
 
 
@@ -22,7 +24,9 @@ class Stage:
     ``clip_norm``: largest gradient norm, 0 for no limit. ``ema_decay``: decay of the averaged weights.
     ``mix``: {group of the data: share of the batch}, empty for shares by size.
     ``frames``: frames of a sample, for methods that learn from videos. ``settings``: further numbers of the method's
-    own objective, such as probabilities of dropouts. ``shard``: several GPUs share the optimiser's moments.
+    own objective, such as probabilities of dropouts. ``shard``: what several GPUs share: "moments" of the
+    optimiser, "weights" with their gradients, moments and averages, or nothing (""); ``shard_blocks``: names of blocks,
+    with ``*``, whose shared weights are gathered one after another.
     ``optimizer``: "adamw", or "adamw8bit", whose moments take a quarter of the memory. ``recompute``: names of blocks,
     with ``*``, whose activations are computed again in the backward pass instead of being kept. ``lora_rank``: above 0,
     only low-rank additions to the layers named by ``lora_on`` (within ``trains``) learn, ``lora_alpha`` strong (0: as
@@ -47,7 +51,8 @@ class Stage:
     mix: dict[str, float] = field(default_factory=dict)
     frames: int = 1
     settings: dict[str, float] = field(default_factory=dict)
-    shard: bool = False
+    shard: str = ""
+    shard_blocks: tuple[str, ...] = ()
     optimizer: str = "adamw"
     recompute: tuple[str, ...] = ()
     lora_rank: int = 0
@@ -74,6 +79,7 @@ class Stage:
         self._require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}, give more than 0")
         self._require(self.lora_rank >= 0, f"lora_rank is {self.lora_rank}, give 0 or more")
         self._require(self.optimizer in OPTIMIZERS, f"there is no optimizer '{self.optimizer}', use {OPTIMIZERS}")
+        self._require(self.shard in ("", MOMENTS, WEIGHTS), f"shard is '{self.shard}', use {MOMENTS} or {WEIGHTS}")
         self._require(not (self.shard and self.optimizer != "adamw"), "shard needs the optimizer adamw")
         self._require(all(v >= 0 for v in self.mix.values()), "a share of mix is negative")
 
@@ -108,6 +114,8 @@ class Stage:
 
     def _convert(self, key: str, value: Any) -> Any:
         now = getattr(self, key)
+        if key == "shard" and isinstance(value, bool | None):  # older recipes say true
+            return MOMENTS if value else ""
         try:
             if isinstance(now, dict):
                 return {**now, **{str(k): float(v) for k, v in dict(value).items()}}

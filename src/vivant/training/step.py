@@ -17,7 +17,8 @@ from vivant.training.average import WeightAverage
 from vivant.training.optim import Optimizer, learning_parameters
 from vivant.training.protocol import Objective, Samples
 from vivant.training.randomness import WholeBatch
-from vivant.training.stage import Stage
+from vivant.training.sharding import Plain, shard_weights
+from vivant.training.stage import MOMENTS, WEIGHTS, Stage
 
 
 def choose_learning(modules: dict[str, nn.Module], trains: tuple[str, ...]) -> None:
@@ -69,12 +70,18 @@ class TrainStep:
         self.device, self.slots = device, slots
         self._half = precision == "bf16"
         self.generator = torch.Generator(device)
+        self.average = WeightAverage(modules, stage.ema_decay > 0)
+        self.split = stage.shard == WEIGHTS and parallel.world() > 1
+        self.plain = Plain(self.average.modules) if self.split else None
+        if self.split:
+            shard_weights(modules, self.average.modules, stage.shard_blocks)
+            self.average.pair(modules)
         self.optimizer = Optimizer(
             learning_parameters(modules),
             stage.learning_rate,
             stage.betas,
             stage.weight_decay,
-            stage.shard,
+            stage.shard == MOMENTS,
             stage.optimizer,
         )
         self._set_critics(True)
@@ -82,7 +89,6 @@ class TrainStep:
         self.critic_optimizer = (
             Optimizer(critics, stage.critic_learning_rate, stage.critic_betas, 0.0) if critics else None
         )
-        self.average = WeightAverage(modules, stage.ema_decay > 0)
         self._running = [
             b for m in modules.values() if any(p.requires_grad for p in m.parameters()) for b in m.buffers()
         ]

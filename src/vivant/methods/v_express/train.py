@@ -44,7 +44,7 @@ _SETTINGS = {
 _PAPER: dict[str, Any] = {
     "learning_rate": 1e-6, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
     "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 5000, "sample_every": 1000,
-    "shard": True, "loss_weights": {"velocity": 1.0, "mouth": 100.0},
+    "shard": "moments", "loss_weights": {"velocity": 1.0, "mouth": 100.0},
 }  # fmt: skip
 _LITE: dict[str, Any] = {
     "betas": (0.9, 0.99), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 200, "ema_decay": 0.999,
