@@ -14,6 +14,7 @@ from vivant.core.errors import ConfigError
 from vivant.data.curate.decide import decide, read_decisions
 from vivant.data.curate.files import all_clips, read_faces, read_plan
 from vivant.data.curate.plan import Settings, make_plan
+from vivant.data.curate.report import write_report
 from vivant.data.curate.rules import Rule, Rules
 from vivant.data.curate.score import make_jobs, pending, problems, read_scores, run_job
 from vivant.data.curate.scorers.pose import Pose
@@ -100,6 +101,26 @@ def test_decisions_follow_the_rules_and_nothing_else(work: Work) -> None:
     assert decide(work, rules) == first == read_decisions(work)
     asked = decide(work, Rules("t", (), require=("person",)))
     assert not any(decision.keep for decision in asked) and "person" in asked[0].reasons[0]
+
+
+def test_the_report_counts_hours_by_set_and_filter(work: Work) -> None:
+    """Each filter leaves no more than the one before; the last line is what is kept."""
+    rules = Rules(
+        "t", (Rule("sound.present", min=1, why="no sound"), Rule("faces.seconds", min=99, why="short")),
+        duplicates=False, splits={"train": 1.0},
+    )  # fmt: skip
+    kept = [decision for decision in decide(work, rules) if decision.keep]
+    page = write_report(work, sheets=0).read_text()
+    filters = page.partition("<h2>Filters, one after another</h2>")[2].partition("</table>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in filters.split("<tr>")[2:]]
+    assert [row[0] for row in rows] == [
+        "videos", "a face can be followed", "sound.present at least 1", "faces.seconds at least 99",
+    ]  # fmt: skip
+    assert [int(row[1]) for row in rows[1:]] == [3, 1, len(kept)] == [3, 1, 0]
+    hours = [float(row[2]) for row in rows]
+    assert hours == sorted(hours, reverse=True) and rows[-1][3] == "0.0 %" and float(rows[1][3].split()[0]) > 10
+    sets = page.partition("<h2>Data sets</h2>")[2].partition("</table>")[0]
+    assert "hours kept" in sets and sets.count("<tr>") >= 2
 
 
 def test_report_and_data_set(work: Work, tmp_path, capsys) -> None:

@@ -54,6 +54,8 @@ def write_report(work: Work, sheets: int = 12, watch: Callable[[Iterable[Any]], 
         f"<h1>Curation: {html.escape(rules.title)}</h1>",
         f"<p>{html.escape(rules.about)}</p>",
         _numbers(work, decisions),
+        _sets(work, decisions),
+        _filters(work, decisions, scores, rules),
         _reasons(decisions),
         _people(decisions),
         _histograms(decisions, scores, rules),
@@ -94,6 +96,73 @@ def _numbers(work: Work, decisions: Sequence[Decision]) -> str:
     splits = Counter(decision.split for decision in decisions if decision.keep)
     rows += [(f"clips of the split {name}", count) for name, count in sorted(splits.items())]
     return "<h2>In numbers</h2>" + _table(("", ""), rows)
+
+
+def _hours(frames: int) -> float:
+    return round(frames / FPS / 3600, 3)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %" if whole > 0 else "-"
+
+
+def _sets(work: Work, decisions: Sequence[Decision]) -> str:
+    """Hours of each data set before and after, as in the tables of papers; a set is what the list of videos calls the
+    origin, else the folder that a video lies in."""
+    sets = {source.id: source.origin or Path(source.path).parent.name or "." for source in read_plan(work)}
+    raw, kept, clips = (dict.fromkeys(sets.values(), 0.0) for _ in range(3))
+    for source in read_plan(work):
+        raw[sets[source.id]] += (source.seconds or 0) / 3600
+    for decision in decisions:
+        if decision.keep:
+            kept[sets[decision.source]] += decision.frames / FPS / 3600
+            clips[sets[decision.source]] += 1
+    videos = Counter(sets.values())
+    rows = [
+        (name, videos[name], round(raw[name], 3), int(clips[name]), round(kept[name], 3), _share(kept[name], raw[name]))
+        for name in sorted(raw)
+    ]
+    if len(rows) > 1:
+        whole = sum(raw.values()), sum(kept.values())
+        total = (
+            sum(videos.values()),
+            round(whole[0], 3),
+            int(sum(clips.values())),
+            round(whole[1], 3),
+            _share(*whole[::-1]),
+        )
+        rows.append(("all", *total))
+    return "<h2>Data sets</h2>" + _table(("data set", "videos", "hours", "clips kept", "hours kept", "kept"), rows)
+
+
+def _filters(work: Work, decisions: Sequence[Decision], scores: dict[str, dict[str, Any]], rules: Rules) -> str:
+    """Clips and hours that are left behind each filter, one after another in the rules' order."""
+    raw = sum(source.seconds or 0 for source in read_plan(work)) / 3600
+    left = list(decisions)
+    rows: list[tuple[Any, ...]] = [("videos", "", round(raw, 3), "")]
+
+    def row(name: str) -> None:
+        hours = _hours(sum(decision.frames for decision in left))
+        rows.append((name, len(left), hours, _share(hours, raw)))
+
+    row("a face can be followed")
+    if rules.require:
+        missing = tuple(f"the list of videos does not say its {name}" for name in rules.require)
+        left = [decision for decision in left if not set(missing) & set(decision.reasons)]
+        row(f"the list says {', '.join(rules.require)}")
+    for rule in rules.rules:
+        left = [decision for decision in left if not rule.verdict(scores[decision.id])]
+        row(_words(rule))
+    if rules.duplicates:
+        left = [decision for decision in left if not decision.same_as]
+        row("nothing twice")
+    return "<h2>Filters, one after another</h2>" + _table(("filter", "clips left", "hours left", "of all hours"), rows)
+
+
+def _words(rule: Rule) -> str:
+    limits = [f"at least {rule.min:g}"] if rule.min is not None else []
+    limits += [f"at most {rule.max:g}"] if rule.max is not None else []
+    return f"{rule.score} {' and '.join(limits)}"
 
 
 def _cause(reason: str) -> str:
