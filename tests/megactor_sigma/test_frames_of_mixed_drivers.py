@@ -119,6 +119,17 @@ def pixart_folder(path, net, changes=()):
     return path, state
 
 
+def test_a_start_from_pixart_of_the_hub(tmp_path, monkeypatch):
+    torch.manual_seed(3)
+    folder, state = pixart_folder(tmp_path / "pixart", build_modules(TINY)["denoiser"])
+    asked = []
+    monkeypatch.setattr(weights, "hub_file", lambda repo, name: asked.append((repo, name)) or folder / name)
+    modules, _, info = weights.load_modules("tiny", "pixart")
+    assert asked == [(weights.PIXART, "transformer/diffusion_pytorch_model.safetensors")]
+    table = "transformer_blocks.3.scale_shift_table"
+    assert torch.equal(modules["denoiser"].state_dict()[table], state[table]) and "OpenRAIL" in info.licence
+
+
 def test_a_start_from_pixart(tmp_path):
     torch.manual_seed(3)
     folder, state = pixart_folder(tmp_path / "pixart", build_modules(TINY)["denoiser"])

@@ -14,6 +14,8 @@ from vivant.diffusion.codec import load_codec
 from vivant.methods.megactor_sigma.config import PRESETS, Config
 from vivant.methods.megactor_sigma.model import build_modules
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import Published
+from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 from vivant.weights.modules import load_bundled, load_single, preset_of, random_info, seeded
 
@@ -21,6 +23,15 @@ Modules = dict[str, nn.Module]
 BUNDLED = {"lite": "megactor_sigma/lite.safetensors"}
 PIXART = "PixArt-alpha/PixArt-XL-2-512x512"
 """Hub repository whose folder ``transformer`` is the start of the preset ``paper``."""
+LICENCE = "CreativeML OpenRAIL++-M (PixArt-alpha's, as its authors state)"
+PUBLISHED = {
+    "paper": Published(
+        PIXART, ("transformer/config.json", "transformer/diffusion_pytorch_model.safetensors"), LICENCE, ("sd-vae",),
+        what="PixArt-alpha's transformer, where training starts",
+    )
+}  # fmt: skip
+FROM_HUB = "pixart"
+"""Instead of a path: PixArt-alpha's transformer from the hub."""
 _METHOD = "megactor-sigma"
 _LEFT = ("caption_projection.", ".attn2.")
 """Parts of PixArt's keys that have no place here: text, which speech replaces."""
@@ -36,7 +47,8 @@ def load_modules(
     Args:
         preset: ``lite`` (ours, bundled once it is trained), ``paper`` and ``tiny`` (random).
         path: weights instead of the preset's own: one file of :func:`save_modules`, or a folder with PixArt-alpha's
-            transformer as diffusers stores it, which both transformers then start from (:func:`from_pixart`).
+            transformer as diffusers stores it, which both transformers then start from (:func:`from_pixart`);
+            ``"pixart"`` takes that folder from the hub.
         seed: of random weights; None draws from torch's global generator.
 
     Raises:
@@ -48,6 +60,8 @@ def load_modules(
         modules = build_modules(config)
     if path is None and preset not in BUNDLED:
         info = random_info(preset, seed)
+    elif path is not None and str(path) == FROM_HUB and not Path(path).exists():
+        info = _started(modules, preset, hub_file(PIXART, PUBLISHED["paper"].files[-1]).parent)
     elif path is not None and Path(path).is_dir():
         info = _started(modules, preset, Path(path))
     else:
@@ -136,4 +150,4 @@ def _started(modules: Modules, preset: str, folder: Path) -> WeightsInfo:
         state |= load_state(file)
     from_pixart(modules, state, str(place))
     digests = {str(file): sha256(file) for file in files}
-    return WeightsInfo(f"{preset} from PixArt-alpha", digests, "as PixArt-alpha's", str(folder))
+    return WeightsInfo(f"{preset} from PixArt-alpha", digests, LICENCE, str(folder))
