@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from vivant.core.errors import ConfigError
 from vivant.nn.driven_encoder import DrivenEncoder
@@ -206,6 +207,18 @@ def test_saved_memory_gives_the_same_gradients():
         net(x, torch.tensor([7]), net.project(bank, context), added, save_memory=save).square().mean().backward()
         found.append([net.proj_out.weight.grad.clone(), reader.pos_embed.proj.weight.grad.clone()])
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(*found))
+
+
+def test_compiles_to_one_graph():
+    net, (x, added, context) = alive(VideoDiT(SIZES)), inputs(masks=True)
+    bank = alive(ReferenceDiT(SIZES))(randn(5, 1, 4, 8, 8))
+    seen, counter = net.project(bank, context), CompileCounter()
+    compiled = torch.compile(net, backend=counter, fullgraph=True)
+    with torch.inference_mode():
+        found = compiled(torch.cat([x, x]), torch.tensor(5), seen, added, 1, Strength(context=1.5))
+        again = compiled(torch.cat([x, x]), torch.tensor(9), seen, added, 1, Strength(context=1.5))
+        wanted = net(torch.cat([x, x]), torch.tensor(5), seen, added, 1, Strength(context=1.5))
+    assert counter.frame_count == 1 and torch.allclose(found, wanted, atol=1e-5) and (again != found).any()
 
 
 def test_temporal_grid_mixes_neighbouring_tokens_of_all_frames():
