@@ -50,7 +50,7 @@ _SETTINGS = {
 _ALONE = {"visual": 1.0, "audio": 0.0}
 _PAPER: dict[str, Any] = {
     "learning_rate": 1e-5, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
-    "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 5000, "sample_every": 1000, "shard": True,
+    "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 5000, "sample_every": 1000, "shard": "moments",
     "loss_weights": {"noise": 1.0, "bound": 1.0, "mouth": 1.0, "eyes": 1.0}, "steps": 30_000, "batch": 8,
 }  # fmt: skip
 _LITE: dict[str, Any] = {
