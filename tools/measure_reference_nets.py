@@ -305,7 +305,7 @@ def train(bench_name: str, args: argparse.Namespace) -> dict[str, Any]:
         frames = 4 if args.tiny else stage.frames
         trains = tuple(name for name in stage.trains if not name.startswith("!reference"))
         short = replace(
-            stage, steps=4, batch=parallel.world(), frames=frames, checkpoint_every=0, sample_every=0, shard=True,
+            stage, steps=4, batch=parallel.world(), frames=frames, checkpoint_every=0, sample_every=0, shard="moments",
             trains=trains if args.tiny else stage.trains,
         )  # fmt: skip
         samples = _samples(config, frames, device, ClipWindows, WindowClip)

@@ -164,3 +164,10 @@ def test_settings_reach_one_stage_or_all() -> None:
     assert [s["steps"] for s in changed.stages] == [2, 2]
     assert changed.stages[0]["mix"] == {"still": 0.0, "rig": 0.25} and "mix" not in changed.stages[1]
     assert changed.groups == ("rig",) and recipe.stages[0]["mix"] == {"still": 0.0}
+
+
+def test_accelerate_may_ask_for_shared_weights() -> None:
+    stages = [toy_train.STAGES["first"], toy_train.STAGES["second"].changed({"shard": True})]
+    assert pipeline.as_launched(stages, {}) == stages
+    shared = pipeline.as_launched(stages, {"ACCELERATE_USE_FSDP": "true"})
+    assert [stage.shard for stage in shared] == ["weights", "moments"]

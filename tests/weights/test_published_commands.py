@@ -19,6 +19,8 @@ from vivant.core.registry import get_method
 from vivant.methods.animate_anyone import weights as animate_anyone
 from vivant.methods.diffused_heads.config import Config
 from vivant.methods.live_portrait import weights as live_portrait
+from vivant.metrics.nets.published import Store
+from vivant.perception.syncnet import load_syncnet
 from vivant.pipelines.load import load
 from vivant.weights.cards import read_card
 from vivant.weights.catalogue import COMMERCIAL_ONLY, allows_commerce, pass_gate
@@ -146,6 +148,10 @@ def test_the_gate_holds_for_every_command(portrait_path, driver_path, clean, cap
     assert load("live-portrait", preset="tiny", seed=0).preset == "tiny"  # random weights belong to nobody
     with pytest.raises(WeightsError, match="CC-BY-NC"):
         load("diffused-heads", preset="released")
+    with pytest.raises(WeightsError, match="licence of syncnet .* does not say"):
+        load_syncnet()
+    with pytest.raises(WeightsError, match="licence of arcface .* forbids"):
+        Store(None).find("arcface")
 
 
 @pytest.mark.parametrize("method", ["live-portrait", "v-express", "animate-anyone", "diffused-heads"])

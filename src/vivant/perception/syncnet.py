@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vivant.weights.cards import WeightsInfo
+from vivant.weights.catalogue import pass_gate
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 
@@ -78,6 +79,7 @@ def load_syncnet(path: str | Path | None = None) -> tuple[SyncNet, WeightsInfo]:
         MissingExtraError: ``path`` is None and huggingface_hub is not installed.
         WeightsError: missing, damaged, unsafe, or another model's file; the message names the keys.
     """
+    pass_gate("syncnet", LICENCE)
     file = hub_file(HUB, HUB_FILE) if path is None else Path(path)
     with torch.device("meta"):
         net = SyncNet()

@@ -44,7 +44,8 @@ def _lines(found: list[tuple[Stage, Rehearsal]], budget: float | None) -> Iterat
     for stage, seen in found:
         seconds = min(seen.seconds(stage.steps, stage.critics_from), stage.seconds or float("inf"))
         total += seconds
-        kept = seen.parts["weights"] + seen.parts["averages"] + seen.parts["moments"]
+        both = seen.parts["gradients"] if stage.lora_rank else seen.parts["weights"]  # additions alone are kept
+        kept = 2 * both + seen.parts["moments"]
         disk = max(disk, kept)
         critics = f" (with critics {1000 * seen.critics:.1f} ms)" if seen.critics is not None else ""
         parts = ", ".join(f"{name} {amount(size)}" for name, size in seen.parts.items())

@@ -23,6 +23,7 @@ def catalogue() -> dict[str, Published]:
     ``method:preset``, and nets that several methods use."""
     from vivant.diffusion.codec import SD_VAE, TINY_SD
     from vivant.diffusion.picture_encoders import CLIP_HUB
+    from vivant.metrics.nets.published import PUBLISHED
     from vivant.perception import hearing, syncnet
 
     found: dict[str, Published] = {}
@@ -36,6 +37,10 @@ def catalogue() -> dict[str, Published]:
         CLIP_HUB, ("image_encoder/pytorch_model.bin",), "CreativeML OpenRAIL-M", what="CLIP's picture encoder"
     )
     found["syncnet"] = Published(syncnet.HUB, (syncnet.HUB_FILE,), syncnet.LICENCE, what="lips and sound: metrics")
+    for name, item in PUBLISHED.items():
+        for repo, file in item.hub:
+            if repo != syncnet.HUB:
+                found[name] = Published(repo, (file,), item.licence, what="metrics")
     for name, (repo, files) in hearing.HUB_FILES.items():
         found[name] = Published(repo, files, "Apache-2.0", what="speech encoder")
     return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -96,7 +97,7 @@ class Run:
             raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
         self.config = _config(self.spec, recipe.preset)
         self.teacher = self.spec.part("train")
-        self.stages = recipe.resolve(self.teacher.STAGES)
+        self.stages = as_launched(recipe.resolve(self.teacher.STAGES), os.environ)
         self.keeper = Keeper(self.spec, self.config, recipe)
         self.device = _device(args.device)
         if not args.resume and not args.dry_run and any(out.glob("*/checkpoints/latest")):
@@ -195,7 +196,8 @@ class Run:
 
         precision = self.recipe.precision
         if precision == "auto":
-            precision = "bf16" if self.device.type == "cuda" else "fp32"
+            half = self.device.type == "cuda" or os.environ.get("ACCELERATE_MIXED_PRECISION") == "bf16"
+            precision = "bf16" if half else "fp32"
         return LoopOptions(
             seed=self.recipe.seed, precision=precision, capture=not self.args.no_capture,
             capture_many=self.args.capture_many, log_every=self.args.log_every, keep=self.args.keep,
@@ -250,6 +252,14 @@ def _rehearse(run: Run, args: argparse.Namespace) -> int:
     if parallel.rank() == 0:
         print("\n".join(lines))
     return 0
+
+
+def as_launched(stages: list[Stage], environment: Mapping[str, str]) -> list[Stage]:
+    """The stages with what ``accelerate launch --use_fsdp`` asks for: they share their weights, unless they say what
+    they share."""
+    if environment.get("ACCELERATE_USE_FSDP", "").lower() != "true":
+        return stages
+    return [stage if stage.shard else replace(stage, shard="weights") for stage in stages]
 
 
 def _learner(name: str) -> MethodSpec:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vivant.core.errors import WeightsError
+from vivant.weights.catalogue import pass_gate
 
 FOLDER_VARIABLE = "VIVANT_METRIC_WEIGHTS"
 
@@ -79,9 +80,10 @@ class Store:
         """The file of ``PUBLISHED[name]``.
 
         Raises:
-            WeightsError: it is nowhere; the message says what to get.
+            WeightsError: it is nowhere; the message says what to get. Or the licence gate stops it.
         """
         wanted = PUBLISHED[name]
+        pass_gate(name, wanted.licence)
         for file in wanted.files if self.folder else ():
             path = Path(self.folder or ".") / file
             if path.is_file():
