@@ -122,7 +122,7 @@ def test_a_folder_of_ours_goes_into_the_modules_it_names(tmp_path: Path) -> None
         add_lora({"motion_extractor": Mixer()}, tmp_path / "lora" / "denoising_unet")
 
 
-@pytest.mark.parametrize("name", ["diffused-heads", "v-express", "animate-anyone"])
+@pytest.mark.parametrize("name", ["diffused-heads", "v-express", "animate-anyone", "megactor-sigma"])
 def test_every_diffusion_method_has_layers_to_adapt_and_loads_the_result(name: str, tmp_path: Path) -> None:
     spec = get_method(name)
     modules, _, _ = spec.part("weights").load_modules("tiny", seed=0)

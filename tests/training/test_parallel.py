@@ -59,8 +59,8 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: str) -> None
     if shard == "weights":  # checkpoints hold whole tensors, so one process may go on
         (both / "checkpoints" / "latest").write_text("step_00000010")
         log = losses(both)
-        go_on = Trainer(toy_modules(), None, toy_stage(critics_from=0.5, accumulate=2), ToyObjective, ToySamples(), both,
-                        options=LoopOptions(log_every=5))  # fmt: skip
+        stage, options = toy_stage(critics_from=0.5, accumulate=2), LoopOptions(log_every=5)
+        go_on = Trainer(toy_modules(), None, stage, ToyObjective, ToySamples(), both, options=options)
         found = go_on.run(resume=True).modules["net"].state_dict()
         for name, value in average.state_dict().items():
             torch.testing.assert_close(found[name], value, atol=2e-5, rtol=1e-4)

@@ -148,9 +148,9 @@ def test_the_gate_holds_for_every_command(portrait_path, driver_path, clean, cap
     assert load("live-portrait", preset="tiny", seed=0).preset == "tiny"  # random weights belong to nobody
     with pytest.raises(WeightsError, match="CC-BY-NC"):
         load("diffused-heads", preset="released")
-    with pytest.raises(WeightsError, match="licence of syncnet .* does not say"):
+    with pytest.raises(WeightsError, match=r"licence of syncnet .* does not say"):
         load_syncnet()
-    with pytest.raises(WeightsError, match="licence of arcface .* forbids"):
+    with pytest.raises(WeightsError, match=r"licence of arcface .* forbids"):
         Store(None).find("arcface")
 
 
@@ -178,6 +178,7 @@ def test_published_files_become_one_safetensors_file(method, tmp_path, monkeypat
             assert torch.equal(stored[f"{name}.{key}"], value), f"{name}.{key}"
     again, _, _ = weights.load_modules("released", out)
     assert again and sorted(p.name for p in out.parent.iterdir()) == ["one.md", "one.safetensors"]
+    assert out.stat().st_mode & 0o777 == out.with_suffix(".md").stat().st_mode & 0o777  # others may read it, too
     broken = published_files(folder)[0]
     broken.write_bytes(broken.read_bytes()[:100])
     assert main(["convert", str(folder), "-o", str(tmp_path / "bad" / "x.safetensors"), "--method", method]) == 2

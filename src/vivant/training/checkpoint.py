@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vivant.core.errors import WeightsError
 from vivant.training.sharding import local, part_like
+from vivant.weights.storing import store
 
 LATEST, BEST = "latest", "best"
 PARTS = ("modules", "averaged", "critics", "optimizer", "critic_optimizer")
@@ -66,7 +67,7 @@ def save_checkpoint(
         part.mkdir()
         for key, tensors in parts.items():
             host = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-            save_file(host, part / f"{key}.safetensors")
+            store(host, part / f"{key}.safetensors")
         _write(part / "state.json", text)
         os.replace(part, target)
     _write(folder / LATEST, name)

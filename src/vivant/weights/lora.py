@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.weights.loading import load_state, sha256
+from vivant.weights.storing import store
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 """PEFT's names of the two files of an adapter."""
@@ -144,7 +144,7 @@ def save_adapters(
     try:
         place.mkdir(parents=True, exist_ok=True)
         draft = place / f".{WEIGHTS}.part"
-        save_file(tensors, draft, dict(metadata))
+        store(tensors, draft, metadata)
         os.replace(draft, place / WEIGHTS)
         draft = place / f".{CONFIG}.part"
         draft.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.weights.assets import asset, assets_info
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.loading import load_state, load_strict, mismatch_report, read_metadata, sha256
+from vivant.weights.storing import store
 
 
 def preset_of(presets: Mapping[str, Any], preset: str, method: str) -> Any:
@@ -54,7 +54,7 @@ def save_modules(
     draft = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(state, draft, {"method": method, **(metadata or {})})
+        store(state, draft, {"method": method, **(metadata or {})})
         draft.replace(path)
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
