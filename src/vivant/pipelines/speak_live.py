@@ -158,7 +158,7 @@ def _frames(
     from vivant.controls.live_speech import LiveSpeech
 
     config = pipe.config
-    heard = LiveSpeech(clock.fps, config.encoder, config.prefix, config.block, config.lookahead, device=pipe.device)
+    heard = LiveSpeech(clock.fps, config.encoder, config.told, config.block, config.lookahead, device=pipe.device)
     queue = SoundQueue(lossy=live)
     reader = threading.Thread(target=_bring, args=(blocks, queue, clock if live else None), daemon=True)
     reader.start()

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vivant.core.crops import CropConfig
 
-Style = Literal["natural", "lively", "any"]
+Style = Literal["alive", "natural", "lively", "any"]
 STYLES: tuple[Style, ...] = ("natural", "lively", "any")
 """Kinds of training motion: people who were filmed, motion made for synthesised speech; "any" stands for both."""
 
@@ -21,7 +21,7 @@ class Config:
     ``encoder``: the speech features it hears; ``heard``: how many numbers of each of their steps it keeps; ``width``,
     ``layers``, ``heads`` of the transformer. ``window``: frames moved at once; ``prefix``: most frames before them that
     it may be told. ``steps``: of the sampler. ``lookahead``: frames of sound after a frame that a stream waits for;
-    ``block``: frames a stream makes at once.
+    ``block``: frames a stream makes at once, told at most ``told`` frames before them.
     ``source_crop``, ``input_size``, ``output_size`` are those of ``painter_preset`` of the method that paints.
     """
 
@@ -36,6 +36,7 @@ class Config:
     steps: int = 6
     lookahead: int = 4
     block: int = 6
+    told: int = 24
     fps: int = 25
     painter_preset: str = "lite"
     input_size: int = 256
@@ -74,8 +75,10 @@ class Options:
         default=0.5, metadata={"help": "chance in the mouth's motion; 0 is its most likely course", "range": (0, 1)}
     )
     style: Style = field(
-        default="natural", metadata={"help": "whose motion: people who were filmed, or livelier made ones"}
-    )
+        default="alive",
+        metadata={"help": "whose motion: natural that of people filmed while they read, lively that of made speech, "
+                  "alive the mouth of the first with head, eyes and brows of the second"},
+    )  # fmt: skip
     hush: bool = field(default=True, metadata={"help": "close the mouth where nobody speaks"})
     stitching: bool = field(default=True, metadata={"help": "keep the shoulders in place"})
     batch: int = field(default=4, metadata={"help": "frames painted at once", "range": (1, 256)})

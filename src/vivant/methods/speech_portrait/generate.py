@@ -45,6 +45,8 @@ class Generator:
         assert isinstance(net, MotionNet)
         self.config, self.device, self.net, self.painter = config, torch.device(device), net, painter
         self._template = net.template
+        self._mouth = torch.zeros(NUMBERS, dtype=torch.bool, device=self.device)
+        self._mouth[MOUTH] = True
 
     def generate(self, source: FaceCrop, controls: Controls, options: Options) -> Iterator[np.ndarray]:
         """Frames (O, O, 3) uint8 RGB, one for each of the controls.
@@ -115,19 +117,22 @@ class Generator:
         known[:, :told] = 1
         filled = torch.zeros(1, count, NUMBERS, device=self.device)
         filled[0, :told] = before.to(self.device)
-        guided = options.guidance != 1
-        pair = 2 if guided else 1
+        views = _views(options)
+        rows = len(views)
         condition = Condition(
-            sound.expand(pair, -1, -1), voiced.expand(pair, -1), filled.expand(pair, -1, -1),
-            known.expand(pair, -1), shape.expand(pair, -1),
-            torch.full((pair,), STYLES.index(options.style), device=self.device),
-            torch.tensor([0.0, 1.0][:pair], device=self.device),
+            sound.expand(rows, -1, -1), voiced.expand(rows, -1), filled.expand(rows, -1, -1),
+            known.expand(rows, -1), shape.expand(rows, -1),
+            torch.tensor([style for style, _ in views], device=self.device),
+            torch.tensor([deaf for _, deaf in views], device=self.device),
         )  # fmt: skip
         heard = self.net.listen(condition)
 
         def field(x: Tensor, t: Tensor) -> Tensor:
-            found = self.net(x.expand(pair, -1, -1), t.expand(pair), condition, heard).float()
-            return guide(found[1:], found[:1], options.guidance) if guided else found
+            found = self.net(x.expand(rows, -1, -1), t.expand(rows), condition, heard).float()
+            velocity = found[:1] if options.guidance == 1 else guide(found[1:2], found[:1], options.guidance)
+            if options.style == "alive":
+                velocity = torch.where(self._mouth, velocity, found[-1:])
+            return velocity
 
         noise = self._noise(count, options, number)
         drawn = integrate(field, noise[None], options.steps or self.config.steps)[0]
@@ -138,3 +143,11 @@ class Generator:
         noise = torch.randn(count, NUMBERS, generator=generator)
         noise[:, MOUTH] *= options.variety
         return noise.to(self.device)
+
+
+def _views(options: Options) -> list[tuple[int, float]]:
+    """(style, 1 if deaf) of what is computed at each step: heard, unheard for guidance, heard in the other style."""
+    alive = options.style == "alive"
+    style = STYLES.index("natural" if alive else options.style)
+    views = [(style, 0.0)] if options.guidance == 1 else [(style, 0.0), (style, 1.0)]
+    return [*views, (STYLES.index("lively"), 0.0)] if alive else views
