@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from vivant.media.image import read_image
@@ -129,6 +130,37 @@ def test_edit_from_slider_to_download_and_into_the_video(page, driver_path, tmp_
     page.locator("#animate-record a").first.wait_for()
     saved(page, page.locator("#animate-record a").first, tmp_path / "record.json")
     assert json.loads((tmp_path / "record.json").read_text())["options"]["sliders"]["yaw"] == 12
+
+
+@pytest.mark.parametrize("kind", ["Speech", "Text"])
+def test_speech_and_text_drive(page, tmp_path, kind, wait_until):
+    """By the small preset of a method without nets, whatever method is the usual one for sound."""
+    import wave
+
+    page.locator("#animate-example").click()
+    page.locator("#animate-faces img").wait_for()
+    page.locator("#drive").get_by_label(kind).check()
+    if kind == "Text":
+        from vivant.tts.engines import installed
+
+        if not installed():
+            pytest.skip("no text-to-speech engine is installed")
+        page.locator("#driving-text textarea").fill("Hello.")
+    else:
+        with wave.open(str(tmp_path / "hum.wav"), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes((np.sin(np.arange(6400) / 8) * 9000).astype("<i2").tobytes())
+        page.locator("#driving-audio input[type=file]").set_input_files(tmp_path / "hum.wav")
+        page.locator("#driving-audio").get_by_label("Play").first.wait_for()
+    page.get_by_text("Method and settings").click()
+    page.get_by_label("Method", exact=True).first.click()
+    page.get_by_role("option", name="Photo rig").click()
+    wait_until(lambda: page.get_by_label("Preset").first.input_value() == "tiny (bundled)")
+    page.locator("#animate-go").click()
+    page.locator("#animate-download").wait_for(timeout=60_000)
+    saved(page, page.locator("#animate-download"), tmp_path / "spoken.mp4")
+    clip = open_clip(tmp_path / "spoken.mp4")
+    assert len(list(clip.frames)) >= 10 and clip.audio is not None
 
 
 def test_settings_are_saved_and_come_back(page, tmp_path):

@@ -1,6 +1,7 @@
 """The live page's socket: camera frames in, the moved portrait out, each with the time stamp it came with.
 
-Binary messages, little endian. From the page: float64 time stamp, then a JPEG. To the page: float64 the same stamp,
+Binary messages, little endian. From the page: float64 time stamp in milliseconds, then a
+JPEG, or 16-bit mono sound at 16 kHz where a microphone drives. To the page: float64 the same stamp,
 float32 milliseconds of work, uint8 1 where a face was seen, then a JPEG. Text messages are JSON objects: the page
 begins with the words of :meth:`LiveRoom.start` and may send ``{"calibrate": true}``; it is told ``{"ready": true}``,
 ``{"dropped": stamp}`` of a frame that a newer one replaced, or ``{"problem": "one sentence"}``.
@@ -27,6 +28,7 @@ from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.catalog import offers, ready_methods
 from vivant.pipelines.inputs import IMAGE_SUFFIXES
 from vivant.pipelines.live import Live, encode_jpeg
+from vivant.pipelines.live_sound import LiveSound, hears_live
 from vivant.weights.assets import asset
 
 STATIC = Path(__file__).parent / "static"
@@ -78,8 +80,9 @@ class LiveRoom:
         faces = [{"label": label, "face": which} for label, which in found.labels() if which != "all"]
         return {"id": key, "width": width, "height": height, "faces": faces, "boxes": boxes}
 
-    def start(self, words: dict[str, Any]) -> Live:
-        """A session for the page's words ``portrait``, ``face``, ``method``, ``preset``, ``whole``, ``strength``.
+    def start(self, words: dict[str, Any]) -> Live | LiveSound:
+        """A session for the page's words ``portrait``, ``face``, ``method``, ``preset``, ``whole``, ``strength``, and
+        ``sound`` where a microphone drives.
 
         Raises:
             VivantError: something about them cannot be.
@@ -93,8 +96,10 @@ class LiveRoom:
         strength = words.get("strength") or {}
         if not isinstance(strength, dict):
             raise ConfigError("The strengths are an object of names and numbers.")
-        options = pipe.options(strength=strength)
         face = str(words.get("face", "largest"))
+        if words.get("sound"):
+            return LiveSound(pipe, path, {"strength": strength}, face, not words.get("whole"))
+        options = pipe.options(strength=strength)
         return Live(pipe, path, options, face, bool(words.get("whole")), self.desk.finder)
 
 
@@ -103,11 +108,17 @@ def methods_of(desk: Desk) -> list[dict[str, Any]]:
     found = []
     for name in ready_methods("streams"):
         spec = get_method(name)
-        if not spec.capabilities.driving:
-            continue
+        hears, sees = hears_live(name), spec.capabilities.driving
         usual = desk.preset if name == DEFAULT_METHOD else spec.default_preset
         presets = [{"name": offer.preset, "place": offer.place} for offer in offers(spec)]
-        row = {"name": name, "title": spec.title, "presets": presets, "preset": usual, "strengths": spec.strengths}
+        row: dict[str, Any] = {
+            "name": name,
+            "title": spec.title,
+            "presets": presets,
+            "preset": usual,
+            "strengths": spec.strengths,
+        }
+        row |= {"camera": sees, "microphone": hears}
         found.append(row)
     return found
 
@@ -122,7 +133,7 @@ def add_live(app: FastAPI, desk: Desk) -> LiveRoom:
 
     @app.get("/live/file/{name}")
     async def file(name: str) -> Any:
-        if name not in ("live.js", "live.css"):
+        if name not in ("live.js", "live.css", "microphone.js"):
             return JSONResponse({"problem": "There is no such file."}, 404)
         return FileResponse(STATIC / name)
 
@@ -185,7 +196,7 @@ async def _session(room: LiveRoom, socket: WebSocket) -> None:
         await _refuse(socket, ConfigError("Others are live already: try again when they have stopped."))
         return
     room.running += 1
-    live: Live | None = None
+    live: Live | LiveSound | None = None
     try:
         words = json.loads(await socket.receive_text())
         live = await asyncio.to_thread(room.start, words if isinstance(words, dict) else {})
@@ -212,7 +223,7 @@ async def _refuse(socket: WebSocket, error: Exception) -> None:
     await socket.close(1011)
 
 
-async def _receive(socket: WebSocket, live: Live) -> None:
+async def _receive(socket: WebSocket, live: Live | LiveSound) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":
@@ -226,7 +237,7 @@ async def _receive(socket: WebSocket, live: Live) -> None:
             live.calibrate()
 
 
-async def _send(room: LiveRoom, socket: WebSocket, live: Live) -> None:
+async def _send(room: LiveRoom, socket: WebSocket, live: Live | LiveSound) -> None:
     """Every result as it comes; a slow line gets fewer, never late ones."""
     while (message := await asyncio.to_thread(_next, room, live)) is not None:
         await socket.send_bytes(message)
@@ -234,7 +245,7 @@ async def _send(room: LiveRoom, socket: WebSocket, live: Live) -> None:
         await _refuse(socket, live.error)
 
 
-def _next(room: LiveRoom, live: Live) -> bytes | None:
+def _next(room: LiveRoom, live: Live | LiveSound) -> bytes | None:
     shown = live.results.get()
     if shown is None:
         return None

@@ -50,6 +50,11 @@ def published_rows() -> list[list[str]]:
     return found
 
 
+def all_rows() -> list[list[str]]:
+    """What the table shows; sizes take seconds to compute the first time, so it is asked for when a page opens."""
+    return [*bundled_rows(), *published_rows()]
+
+
 class ModelsTab:
     """Components of the tab."""
 
@@ -60,7 +65,7 @@ class ModelsTab:
             "licence, and stay in this machine's cache."
         )
         self.table = gr.Dataframe(
-            [*bundled_rows(), *published_rows()], headers=list(HEADERS), interactive=False, wrap=True, max_height=420,
+            None, headers=list(HEADERS), interactive=False, wrap=True, max_height=420,
             elem_id="models-table", label="Weights", column_widths=["20%", "20%", "28%", "14%", "18%"],
         )  # fmt: skip
         names = [name for name, entry in catalogue().items() if entry.repo]
@@ -75,9 +80,10 @@ class ModelsTab:
         self.message = message("models-message")
         self.notes = gr.HTML("", elem_id="models-notes")
 
-    def wire(self) -> None:
+    def wire(self, page: Any) -> None:
         """Connect the events."""
         how: dict[str, Any] = {"api_visibility": "private"}
+        page.load(all_rows, None, self.table, show_progress="hidden", **how)
         found = [self.message, self.facts, self.agree, self.go, self.cancel]
         self.choice.change(self._forget, None, found, show_progress="hidden", **how)
         self.ask.click(told(self.message, self._ask), [self.choice], found, show_progress="minimal", **how)

@@ -38,8 +38,9 @@ def build_page(desk: Desk) -> Any:
                 models = ModelsTab(desk)
             with gr.Tab("Evaluate", id="evaluate"):
                 evaluate = EvaluateTab(desk)
-        for tab in (animate, edit, batch, models, evaluate):
+        for tab in (animate, edit, batch, evaluate):
             tab.wire()
+        models.wire(page)
         wire(desk, [animate.panel, edit.panel], [animate.message, edit.message], photo, face)
         wire_settings(desk, animate)
     return page

@@ -83,5 +83,5 @@ def serve(desk: Desk, host: str, port: int, show: bool = False) -> None:
             if show:
                 webbrowser.open(address)
 
-    config = uvicorn.Config(build(desk), log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=3)
+    config = uvicorn.Config(build(desk), log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=1)
     Announced(config).run([server])

@@ -44,11 +44,21 @@ $('portrait').addEventListener('change', () => {
 });
 $('example').addEventListener('click', () => takePortrait(fetch('/live/portrait')));
 
+const drive = () => $('drive').value;
+
 async function loadMethods() {
   state.methods = await asked(await fetch('/live/methods'));
-  fill($('method'), state.methods.map((row) => [row.title, row.name]), state.methods[0] && state.methods[0].name);
+  if (!state.methods.some((row) => row.microphone)) $('drive').querySelector('[value=microphone]').disabled = true;
+  listMethods();
+}
+
+function listMethods() {
+  const able = state.methods.filter((row) => row[drive()]);
+  fill($('method'), able.map((row) => [row.title, row.name]), able[0] && able[0].name);
+  fill($('camera'), [['the usual one', '']], '');
   showMethod();
 }
+$('drive').addEventListener('change', listMethods);
 
 function showMethod() {
   const row = state.methods.find((method) => method.name === $('method').value);
@@ -70,28 +80,40 @@ function words() {
     if (Number(input.value) !== 1) strength[input.dataset.strength] = Number(input.value);
   }
   return {portrait: state.portrait.id, face: $('face').value, method: $('method').value, preset: $('preset').value,
-          whole: $('whole').checked, strength};
+          whole: $('whole').checked, sound: drive() === 'microphone', strength};
 }
 
-async function listCameras() {
+async function listDevices() {
+  const kind = drive() === 'camera' ? 'videoinput' : 'audioinput';
   const devices = await navigator.mediaDevices.enumerateDevices();
-  const rows = devices.filter((device) => device.kind === 'videoinput')
-    .map((device, index) => [device.label || `Camera ${index + 1}`, device.deviceId]);
+  const rows = devices.filter((device) => device.kind === kind && device.deviceId)
+    .map((device, index) => [device.label || `Number ${index + 1}`, device.deviceId]);
   fill($('camera'), [['the usual one', ''], ...rows], $('camera').value);
+}
+
+function wish() {
+  const device = $('camera').value ? {deviceId: {exact: $('camera').value}} : {};
+  if (drive() === 'microphone') return {audio: {...device, echoCancellation: true}, video: false};
+  return {video: {facingMode: 'user', ...device, width: {ideal: 640}}, audio: false};
 }
 
 async function start() {
   problem('');
   if (!navigator.mediaDevices) { problem('This page needs https or localhost to use a camera.'); return; }
   setRunning(true);
-  status('Opening the camera …');
+  status(`Opening the ${drive()} …`);
   try {
-    const wish = $('camera').value ? {deviceId: {exact: $('camera').value}} : {facingMode: 'user'};
-    state.stream = await navigator.mediaDevices.getUserMedia({video: {...wish, width: {ideal: 640}}, audio: false});
-    await listCameras();
-    $('view').srcObject = state.stream;
-    await $('view').play();
-  } catch (error) { stop(); problem(`The camera cannot be used (${error.message}): allow it, or choose another.`); return; }
+    state.stream = await navigator.mediaDevices.getUserMedia(wish());
+    await listDevices();
+    if (drive() === 'camera') {
+      $('view').srcObject = state.stream;
+      await $('view').play();
+    }
+  } catch (error) {
+    stop();
+    problem(`The ${drive()} cannot be used (${error.message}): allow it, or choose another.`);
+    return;
+  }
   status('Loading the method …');
   const place = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live/socket`;
   const socket = state.socket = new WebSocket(place);
@@ -104,7 +126,27 @@ async function start() {
 function told(message) {
   if (message.problem) { problem(message.problem); stop(); return; }
   if (message.dropped) landed(message.dropped);
-  if (message.ready) { status('Live.'); $('neutral').disabled = false; everyFrame(); }
+  if (message.ready) { status('Live.'); begin(); }
+}
+
+function begin() {
+  if (drive() === 'microphone') { listen(); return; }
+  $('neutral').disabled = false;
+  everyFrame();
+}
+
+async function listen() {
+  const socket = state.socket, context = state.context = new AudioContext({sampleRate: 16000});
+  await context.audioWorklet.addModule('/live/file/microphone.js');
+  const blocks = new AudioWorkletNode(context, 'blocks');
+  context.createMediaStreamSource(state.stream).connect(blocks);
+  blocks.connect(context.destination);  // it is silent, but only what leads somewhere is computed
+  blocks.port.onmessage = (event) => {
+    if (socket.readyState !== 1) return;
+    const head = new ArrayBuffer(8);
+    new DataView(head).setFloat64(0, performance.now() - 40, true);  // when the block's first sample was heard
+    socket.send(new Blob([head, event.data]));
+  };
 }
 
 function stop() {
@@ -114,6 +156,8 @@ function stop() {
   if (socket) socket.close();
   if (state.stream) state.stream.getTracks().forEach((track) => track.stop());
   state.stream = null;
+  if (state.context) state.context.close();
+  state.context = null;
   Object.assign(state, {flying: [], shown: []});
   status('Stopped.');
 }
