@@ -16,10 +16,16 @@ def shown(frame):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
-def live_frame(page, preset):
+def open_live(page):
     page.get_by_role("tab", name="Live").click()
-    page.locator("iframe.vivant-live").wait_for()
-    frame = next(one for one in page.frames if one.url.endswith("/live"))
+    frame = page.wait_for_selector("iframe.vivant-live").content_frame()
+    frame.wait_for_url("**/live")
+    frame.locator("#method option").first.wait_for(state="attached")
+    return frame
+
+
+def live_frame(page, preset):
+    frame = open_live(page)
     frame.locator("#example").click()
     frame.locator("#start:enabled").wait_for()
     frame.locator("#preset").select_option(preset)
@@ -63,4 +69,21 @@ def test_the_whole_photo_and_a_wrong_portrait(page, wait_until, tmp_path, portra
     frame.locator("#start").click()
     wait_until(lambda: count(frame) >= 5, 60)
     assert shown(frame).shape == (384, 384, 3)
+    frame.locator("#stop").click()
+
+
+def test_microphone_moves_the_portrait(page, wait_until):
+    """With Chromium's fake microphone, which beeps; the tiny preset paints noise, but moves with the sound."""
+    frame = open_live(page)
+    frame.locator("#drive").select_option("microphone")
+    frame.locator("#example").click()
+    frame.locator("#start:enabled").wait_for()
+    frame.locator("#method").select_option("speech-portrait")
+    frame.locator("#preset").select_option("tiny")
+    frame.locator("#start").click()
+    wait_until(lambda: count(frame) >= 5, 90)
+    first = shown(frame)
+    wait_until(lambda: count(frame) >= 20, 60)
+    assert first.shape == (256, 256, 3) and (shown(frame) != first).any()
+    assert 0 < float(frame.locator("#delay").inner_text().split()[0]) < 20_000
     frame.locator("#stop").click()
