@@ -37,6 +37,11 @@ def test_phone_shows_everything_in_its_width(phone):
     for name in TABS:
         show(phone, name)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, name
+    show(phone, "Edit")
+    phone.locator("#edit-result img").wait_for()
+    phone.get_by_text("Lips", exact=True).first.scroll_into_view_if_needed()
+    box = phone.locator("#edit-result").bounding_box()
+    assert 0 <= box["y"] < 844 / 2, "the edited picture is out of sight while the sliders are moved"
     phone.goto(phone.url.rstrip("/") + "/live")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 

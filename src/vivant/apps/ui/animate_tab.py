@@ -64,7 +64,7 @@ class AnimateTab:
         self.drive = gr.Radio([VIDEO, SPEECH, TEXT], value=VIDEO, label="What drives it", elem_id="drive")
         with gr.Column(elem_id="drive-video") as video:
             self.driving = gr.Video(
-                label="Video of a face", sources=["upload", "webcam"], height=220, elem_id="driving-video"
+                label="Video of a face", sources=["upload", "webcam"], height=280, elem_id="driving-video"
             )
             self.driving_example = gr.Button("Use the example video", size="sm", elem_id="driving-example")
         with gr.Column(visible=False, elem_id="drive-speech") as speech:

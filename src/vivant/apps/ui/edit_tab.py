@@ -26,7 +26,7 @@ class EditTab:
         self.desk, self.photo, self.face, self.animate = desk, photo, face, animate
         names = ready_methods("sliders")
         self.forms: dict[str, MethodForm] = {name: animate.forms[name] for name in names}
-        with gr.Row():
+        with gr.Row(elem_id="edit-row"):
             with gr.Column(min_width=280):
                 self.result = gr.Image(
                     label="Edited",
