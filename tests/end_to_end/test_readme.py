@@ -33,7 +33,7 @@ def desk(tmp_path_factory, portrait_path, driver_path):
 def test_there_are_commands():
     found = commands()
     assert len(found) >= 8
-    assert {words[1] for words in found} >= {*RENDERS, "methods", "doctor"}
+    assert {words[1] for words in found} >= {*RENDERS, "methods", "doctor", "ui"}
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: "_".join(words[1:])[:60])
@@ -44,6 +44,10 @@ def test_command_runs(words, desk, monkeypatch, capsys):
         argv += ["--preset", "tiny"]
     if argv[0] == "demo":
         argv += ["--frames", "2"]
+    if argv[0] == "ui":  # everything but waiting for visitors
+        pytest.importorskip("gradio", reason="the extra 'ui' is not installed")
+        argv += ["--port", "0", "--device", "cpu"]
+        monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: sockets[0].close())
     code = main(argv)
     printed = capsys.readouterr()
     if argv[0] == "doctor":
