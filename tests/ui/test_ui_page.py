@@ -102,6 +102,8 @@ def test_cancel_leaves_nothing(page, server):
     page.locator("#animate-faces img").wait_for()
     page.locator("#driving-example").click()
     page.locator("#driving-video video").wait_for()
+    page.get_by_text("Method and settings").click()
+    page.get_by_label("Frames per second").fill("240")  # long enough to be cancelled
     page.locator("#animate-go").click()
     page.locator("#animate-progress progress").wait_for()
     page.locator("#animate-cancel:enabled").click()
