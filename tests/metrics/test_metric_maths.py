@@ -143,6 +143,8 @@ def test_flicker_and_drift_in_closed_form() -> None:
     assert steady.values["flicker"] == pytest.approx(0, abs=1e-9)
     assert steady.values["colour-drift"] == pytest.approx(25 * np.sqrt(3), rel=1e-6)
     assert steady.values["sharpness-drift"] == pytest.approx(0, abs=1e-3)
+    sharp = steady.series[steadiness.SHARPNESS]
+    assert sharp.shape == (12,) and float(np.ptp(sharp)) < 1e-4 and steadiness.SHARPNESS not in steady.values
     assert slope([1, 2, np.nan, 4], Fraction(10)) == pytest.approx(10)
     assert np.isnan(slope([1, 2], Fraction(10)))
 

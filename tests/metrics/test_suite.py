@@ -200,6 +200,7 @@ def test_kept_results_and_tables(whole: Path, folders: tuple[Path, Path]) -> Non
     assert store.load(subjects[1], "another") is None
     arrays = store.arrays(subjects[1])
     assert arrays["series:psnr"].shape == (16,) and arrays["features:lite0:made"].shape == (16, 320)
+    assert arrays["series:series/sharpness"].shape == (16,)  # no metric, kept for curves
     done = run_suite(subjects[1:], plan, whole)
     text = latex_table({"one": summarise(done), "two": summarise(done)}, "caption")
     assert text.startswith("% caption") and r"\textbf{" in text and r"PSNR, dB $\uparrow$" in text

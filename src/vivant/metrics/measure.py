@@ -147,5 +147,6 @@ def measure(subject: Subject, plan: Plan, clock: Callable[[], float] = time.perf
 def _plain_series() -> dict[str, None]:
     """Series that are kept for plots and are no metrics themselves."""
     from vivant.metrics.motion import SERIES
+    from vivant.metrics.probes.steadiness import SHARPNESS
 
-    return {f"series/{name.replace('_', '-')}": None for name in SERIES}
+    return {f"series/{name.replace('_', '-')}": None for name in SERIES} | {SHARPNESS: None}

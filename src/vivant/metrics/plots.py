@@ -83,7 +83,7 @@ def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Pat
     for name in CURVES:
         if f"series:{name}" in arrays:
             rows.append((metrics[name].heading, _lines(arrays, name, metrics[name])))
-    for key in SERIES:
+    for key in (*SERIES, "sharpness"):
         name = f"series/{key.replace('_', '-')}"
         if f"series:{name}" in arrays:
             rows.append((key.replace("_", " "), _lines(arrays, name, None)))

@@ -11,6 +11,8 @@ from vivant.metrics.probes.base import Case, Collector, Findings, Lab, slope
 from vivant.metrics.view import Block
 
 GRID = 8
+SHARPNESS = "series/sharpness"
+"""Kept of each frame, for curves: the logarithm of the variance of the Laplacian of luma."""
 METRICS = (
     Metric("flicker", "flicker", "% of range", (0, 100), "as the truth",
            "luma averaged in 8x8 parts of the picture; mean absolute second difference in time over 4: brightness that "
@@ -77,4 +79,5 @@ class _Steadiness:
             slopes = [slope(channel, self._case.fps) for channel in np.asarray(watch.colours).T]
             found.set(role, "colour-drift", float(np.linalg.norm(slopes)))
             found.set(role, "sharpness-drift", 100 * slope(watch.sharpness, self._case.fps))
+            (found.series if role == "made" else found.truth_series)[SHARPNESS] = np.asarray(watch.sharpness)
         return found
