@@ -29,6 +29,14 @@ def losses(out: Path) -> list[float]:
     return [row["total"] for row in rows if row["kind"] == "train"]
 
 
+def start(out: Path, what: str) -> list[subprocess.Popen[bytes]]:
+    """Both processes."""
+    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    command = [sys.executable, str(HERE / "two_processes.py"), str(out), what]
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    return [subprocess.Popen(command, env={**common, **rank}, stderr=subprocess.DEVNULL) for rank in ranks]
+
+
 @pytest.mark.parametrize("shard", ["", "moments", "weights"])
 def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: str) -> None:
     torch.set_num_threads(1)
@@ -39,13 +47,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: str) -> None
     average = one.run().modules["net"]
     both = tmp_path / "two"
     both.mkdir()
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen([sys.executable, str(HERE / "two_processes.py"), str(both), shard],
-                         env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
-    ]  # fmt: skip
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    assert [process.wait(timeout=120) for process in start(both, shard)] == [0, 0]
     weights = [torch.load(both / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
     for name, value in average.state_dict().items():
         assert torch.equal(weights[0][name], weights[1][name])
@@ -67,6 +69,12 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: str) -> None
         assert losses(both) == pytest.approx(log, rel=1e-5)
     # noise, batch norms and parts of the batch are those of one process, so the curves are, too
     assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def test_a_bad_batch_of_one_process_stops_both_and_is_named(tmp_path: Path) -> None:
+    assert all(process.wait(timeout=60) for process in start(tmp_path, "poison"))
+    names = next(tmp_path.glob("bad_batch_*.txt")).read_text().split()
+    assert len(names) == 8 and "clip3" in names  # of the whole batch, wherever it was
 
 
 def test_alone_nothing_is_shared() -> None:

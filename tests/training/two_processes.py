@@ -38,7 +38,7 @@ if __name__ == "__main__":
         sample_every=10,
         validate_every=10,
         checkpoint_every=10,
-        shard=sys.argv[2],
+        shard=sys.argv[2].replace("poison", ""),
         shard_blocks=["net.0"] if sys.argv[2] == "weights" else [],
     )
     modules = toy_modules()
@@ -46,9 +46,10 @@ if __name__ == "__main__":
         for parameter in modules["net"].parameters():
             parameter.add_(0.1 * parallel.rank())
     out = Path(sys.argv[1])
-    trainer = Trainer(modules, None, stage, ToyObjective, ToySamples(), out, device, LoopOptions(log_every=5),
+    samples = ToySamples(poison=3 if sys.argv[2] == "poison" else None)
+    trainer = Trainer(modules, None, stage, ToyObjective, samples, out, device, LoopOptions(log_every=5),
                       ToySamples(9))  # fmt: skip
-    outcome = trainer.run(resume=len(sys.argv) > 3)
+    outcome = trainer.run()
     if sys.argv[2] == "weights":
         first = trainer.modules["net"].get_submodule("0").get_parameter("weight")
         assert is_split(first) and local(first).numel() == first.numel() // 2

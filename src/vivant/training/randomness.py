@@ -7,6 +7,7 @@ noise on the same sample. The numbers are cheap beside the step; nothing of an o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
 
 class WholeBatch(TorchFunctionMode):
     """Inside, ``torch.rand``, ``randn``, ``randint``, their ``_like`` forms and dropout give this process's rows of
-    what all processes together would draw; alone it changes nothing.
+    what all processes together would draw.
 
     ``samples``: this process's samples in the part of the batch. A tensor counts as rows of samples if its first axis
     is a multiple of that; other shapes (one number for all) come out alike on all processes.
@@ -36,8 +37,6 @@ class WholeBatch(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if self.world == 1:
-            return func(*args, **kwargs)
         if func in _SHAPED:
             return self._rows(func, (), _shape(args, kwargs), kwargs)
         if func is torch.randint:
@@ -63,6 +62,11 @@ class WholeBatch(TorchFunctionMode):
             return x
         drawn = self._rows(torch.rand, (), tuple(x.shape), {"device": x.device})
         return x * ((drawn >= p).to(x.dtype) / (1 - p))
+
+
+def whole_batch(samples: int) -> AbstractContextManager[Any]:
+    """:class:`WholeBatch` if there are several processes; alone nothing, since it would look at every call of torch."""
+    return WholeBatch(samples) if parallel.world() > 1 else nullcontext()
 
 
 def _shape(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from vivant.training import parallel
 from vivant.training.average import WeightAverage
 from vivant.training.optim import Optimizer, learning_parameters
 from vivant.training.protocol import Objective, Samples
-from vivant.training.randomness import WholeBatch
+from vivant.training.randomness import whole_batch
 from vivant.training.sharding import Plain, shard_weights
 from vivant.training.stage import MOMENTS, WEIGHTS, Stage
 
@@ -143,7 +143,7 @@ class TrainStep:
 
     def _part(self, index: Tensor, adversarial: bool) -> dict[str, Tensor]:
         """Forward and backward of one part of the batch. Returns its share of the loss values."""
-        with WholeBatch(len(index)):
+        with whole_batch(len(index)):
             return self._learn_from(index, adversarial)
 
     def _learn_from(self, index: Tensor, adversarial: bool) -> dict[str, Tensor]:
