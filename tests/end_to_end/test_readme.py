@@ -40,7 +40,7 @@ def test_there_are_commands():
 def test_command_runs(words, desk, monkeypatch, capsys):
     monkeypatch.chdir(desk)
     argv = words[1:]
-    if argv[0] in RENDERS:
+    if argv[0] in (*RENDERS, "export"):
         argv += ["--preset", "tiny"]
     if argv[0] == "demo":
         argv += ["--frames", "2"]

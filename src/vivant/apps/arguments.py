@@ -120,6 +120,9 @@ def add_loading_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> 
     )  # fmt: skip
     group.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", default="auto", metavar="NAME", help="auto, fp32, fp16, bf16")
+    group.add_argument(
+        "--backend", default="torch", metavar="NAME", help="torch, or onnx with --weights FOLDER of vivant export"
+    )
     add_gate_arguments(group)
     group.add_argument("--seed", default=0, type=number(int, "--seed"), metavar="N", help="random seed (default 0)")
 
@@ -127,5 +130,5 @@ def add_loading_arguments(parser: argparse.ArgumentParser, spec: MethodSpec) -> 
 def loading(args: argparse.Namespace) -> dict[str, Any]:
     """The keyword arguments of :func:`vivant.load` from the options above."""
     apply_gates(args)
-    names = ("method", "preset", "weights", "device", "dtype", "seed", "lora")
+    names = ("method", "preset", "weights", "device", "dtype", "seed", "lora", "backend")
     return {name: getattr(args, name) for name in names}

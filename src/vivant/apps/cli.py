@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": Command("vivant.apps.doctor", "check this machine and this installation"),
     "download": Command("vivant.apps.download", "fetch published weights by name"),
     "convert": Command("vivant.apps.convert", "published weights become one safetensors file"),
+    "export": Command("vivant.apps.export", "write a method's nets as ONNX files, checked"),
     "curate": Command("vivant.pipelines.curate", "turn raw videos into clips that are worth training on"),
     "train": Command("vivant.pipelines.train", "train a method"),
     "finetune": Command("vivant.pipelines.finetune", "a method learns one person from their own recording"),

@@ -23,7 +23,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class GlobalResponseNorm(nn.Module):
@@ -54,9 +54,9 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        y = self.norm(self.dwconv(x).movedim(1, -1))
+        y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
         y = self.pwconv2(self.grn(F.gelu(self.pwconv1(y))))
-        return x + y.movedim(-1, 1)
+        return x + y.permute(0, 3, 1, 2)
 
 
 class ConvNeXtV2(nn.Module):

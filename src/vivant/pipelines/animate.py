@@ -83,6 +83,7 @@ def animate(
     dtype: str = "auto",
     seed: int = 0,
     lora: Sequence[str] = (),
+    backend: str = "torch",
     fps: float | str | Fraction | None = None,
     face: str | int = "largest",
     driving_face: str | int = "largest",
@@ -112,7 +113,7 @@ def animate(
         keypoints: V-Kps, for methods that take them: see :func:`vivant.pipelines.keypoints.read_keypoints`.
         encoders: speech encoder -> file or folder of its weights, where they are not bundled or on the hub.
         method: name of the method; None is the default for what drives.
-        weights, preset, device, dtype, seed, lora: as in :func:`vivant.load`.
+        weights, preset, device, dtype, seed, lora, backend: as in :func:`vivant.load`.
         fps: frames per second of the result; None keeps the driver's (a source video's own) exactly; 25, or what the
             method was made for, where only sound drives.
         face: "largest", "all" or an index (0 is the largest) of the faces in ``source``.
@@ -144,7 +145,7 @@ def animate(
     request.saying, request.audio = saying, said(saying, audio, seed)
     request.keypoints, request.encoders = keypoints, encoders
     require_control(spec, request, bool(sliders))
-    pipe = load(method, weights, preset, device, dtype, seed, lora)
+    pipe = load(method, weights, preset, device, dtype, seed, lora, backend)
     request.match_color, request.progress = match_color, progress
     request.reference, request.steady_eyes, request.output = reference, steady_eyes, output
     result = run(pipe, request)
@@ -272,6 +273,7 @@ def describe(pipe: Pipeline, request: Request) -> dict[str, Any]:
         "device": pipe.device,
         "dtype": pipe.dtype,
         "seed": pipe.seed,
+        "backend": pipe.backend,
         "options": request.options,
         "view": {**shown, "match_color": request.match_color, **request.generation()},
         "inputs": inputs,

@@ -35,6 +35,7 @@ def edit(
     dtype: str = "auto",
     seed: int = 0,
     lora: Sequence[str] = (),
+    backend: str = "torch",
     crop_only: bool = False,
     match_color: bool = False,
     overwrite: bool = True,
@@ -52,7 +53,7 @@ def edit(
     if output is not None:
         check_output(output, overwrite, (source,))
     resolved = build_options(get_method(method), options, sliders)
-    pipe = load(method, weights, preset, device, dtype, seed, lora)
+    pipe = load(method, weights, preset, device, dtype, seed, lora, backend)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)
     result = edited(pipe, request)
     if output is not None:

@@ -22,7 +22,7 @@ from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options, unknown
 
 INPUTS = ("source", "driving", "audio", "keypoints")
-LOADING = ("method", "preset", "weights", "device", "dtype", "seed")
+LOADING = ("method", "preset", "weights", "device", "dtype", "seed", "backend")
 GROUPS = ("options", "sliders", "strength")
 SWITCHES = ("crop_only", "side_by_side", "match_color", "steady_eyes")
 VIEW = ("face", "driving_face", "fps", "reference", "quality", *SWITCHES)
@@ -73,7 +73,7 @@ def read_job(row: Any, known: Iterable[str] = FIELDS) -> Job:
         if name not in known:
             raise unknown("word of a job", str(name), known)
     given = {name: value for name, value in row.items() if value is not None}
-    for name in (*INPUTS, "output", "method", "preset", "weights", "device", "dtype"):
+    for name in (*INPUTS, "output", "method", "preset", "weights", "device", "dtype", "backend"):
         if not isinstance(given.get(name, ""), str):
             raise ConfigError(f"The {name} of a job is text, not {given[name]!r:.60}.")
     for name in ("source", "output"):

@@ -27,6 +27,8 @@ DTYPES = {"fp32": "float32", "float32": "float32", "fp16": "float16", "float16":
     "bfloat16": "bfloat16",
 }
 
+BACKENDS = ("torch", "onnx")
+
 
 def pick_device(name: str = "auto") -> str:
     """A usable torch device: ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
@@ -91,6 +93,7 @@ class Pipeline:
     device: str
     dtype: str
     seed: int = 0
+    backend: str = "torch"
     _finder: Any = field(default=None, repr=False)
 
     @property
@@ -205,6 +208,7 @@ def load(
     dtype: str = "auto",
     seed: int = 0,
     lora: Sequence[str] = (),
+    backend: str = "torch",
 ) -> Pipeline:
     """Load a method.
 
@@ -212,19 +216,26 @@ def load(
     ``preset``: one of the method's presets, None is its default. ``device``: "auto", "cpu", "cuda", "cuda:1",
     "mps". ``dtype``: "auto", "fp32", "fp16", "bf16". ``seed``: sets torch's random numbers, which also fill
     the nets of the preset "tiny". ``lora``: low-rank additions, files or folders, each with ``:STRENGTH`` behind it if
-    it is not to count fully.
+    it is not to count fully. ``backend``: "torch", or "onnx" for nets that ``vivant export`` wrote into
+    the folder ``weights``, on the CPU.
 
     Raises:
-        ConfigError: unknown method, preset, device or number type.
+        ConfigError: unknown method, preset, device, number type or backend.
         WeightsError: the weights are missing, damaged or of another model.
     """
     spec = get_method(method)
-    path = weights
+    path, asked = weights, preset
     if preset is None and isinstance(weights, str) and weights in spec.presets:
         preset, path = weights, None
     preset = preset or spec.default_preset
     if preset not in spec.part("config").PRESETS:
         raise unknown(f"preset of {spec.name}", preset, spec.presets)
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, BACKENDS)
+    if backend == "onnx":
+        if lora:
+            raise ConfigError("Low-rank additions do not go with the backend onnx: leave --lora out.")
+        return _load_onnx(spec, path, asked, device, dtype, seed)
     chosen = pick_device(device)
     kind = pick_dtype(dtype, chosen)
     import torch
@@ -251,3 +262,33 @@ def load(
         info = replace(info, files={**info.files, **painter.weights_info.files})
     generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter, **painted)
     return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)
+
+
+def _load_onnx(
+    spec: MethodSpec, folder: str | os.PathLike[str] | None, asked: str | None, device: str, dtype: str, seed: int
+) -> Pipeline:
+    """A method whose nets onnxruntime runs.
+
+    Raises:
+        ConfigError: another device than the CPU, another number type than fp32, no export, or one of another preset.
+    """
+    import torch
+
+    from vivant.pipelines.export import load_exported
+
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"The backend onnx runs on the CPU, not on '{device}': leave --device out.")
+    if dtype not in ("auto", "fp32", "float32"):
+        raise ConfigError(f"The backend onnx computes in fp32, not in {dtype}: leave --dtype out.")
+    torch.manual_seed(seed)
+    modules, config, info, preset = load_exported(spec, folder)
+    if asked not in (None, preset):
+        raise ConfigError(
+            f"{folder} holds the preset '{preset}', not '{asked}': export that one, or leave --preset out."
+        )
+    pass_gate(f"{spec.name} ({info.name})", info.licence)
+    from vivant.controls.smoothing import OneEuroFilter
+
+    make = spec.part("generate").Generator
+    generator = make(modules, config, device="cpu", dtype=torch.float32, causal=OneEuroFilter)
+    return Pipeline(spec, preset, config, generator, info, "cpu", "float32", seed, "onnx")

@@ -92,7 +92,7 @@ class MotionExtractor(nn.Module):
             out[:, 2 * k3 + 3 : 2 * k3 + 4],
             out[:, 2 * k3 + 4 :],
         )
-        pitch, yaw, roll = torch.rad2deg(angles).split(1, 1)
+        pitch, yaw, roll = (angles * (180 / math.pi)).split(1, 1)  # rad2deg cannot be exported
         return {
             "kp": kp.flatten(1),
             "exp": exp.flatten(1),
