@@ -19,14 +19,14 @@ test: setup
 	$(BIN)/python -m pytest
 
 check: setup
-	$(BIN)/ruff format --check src tests tools
-	$(BIN)/ruff check src tests tools
+	$(BIN)/ruff format --check src tests tools examples integrations
+	$(BIN)/ruff check src tests tools examples integrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: setup
-	$(BIN)/ruff format src tests tools
-	$(BIN)/ruff check --fix src tests tools
+	$(BIN)/ruff format src tests tools examples integrations
+	$(BIN)/ruff check --fix src tests tools examples integrations
 
 clean:
 	rm -rf $(VENV) out runs

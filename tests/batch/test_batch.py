@@ -88,6 +88,9 @@ def test_failures_wait_for_retry_and_other_settings_are_other_jobs(desk, capsys)
         ([{**GOOD, "crop_only": 1}], "The switch crop_only of a job is true or false"),
         ([{**GOOD, "quality": 99}], "The quality 99 is out of range"),
         ([{**GOOD, "seed": "x"}], "The seed of a job is a whole number"),
+        ([{**GOOD, "audio": "x.wav"}], "not driven by audio"),
+        ([{"source": "face.png"}], "Nothing drives the portrait"),
+        ([{**GOOD, "lora": "x"}], "The lora of a job is a list"),
         ([], "holds no jobs"),
     ],
 )

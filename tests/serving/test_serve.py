@@ -30,7 +30,8 @@ def server(tmp_path_factory):
     tokens = tmp_path_factory.mktemp("secret") / "tokens.txt"
     tokens.write_text("# people\n" + "\n".join(TOKENS) + "\n")
     limits = ("--queue", "12", "--idle-seconds", "1", "--max-mb", "8", "--max-seconds", "20", "--max-megapixels", "4")
-    running = Server(tmp_path_factory.mktemp("jobs"), "--tokens", str(tokens), *limits)
+    folder = tmp_path_factory.mktemp("jobs")
+    running = Server(folder, "--tokens", str(tokens), "--serve", "photo-rig:tiny", *limits)
     yield running
     assert running.stop() == 0
 
@@ -120,6 +121,14 @@ def test_a_video_with_sound_progress_parts_and_deletion(server, face, driver_pat
     assert clip.size == (256, 256) and clip.audio is not None and clip.fps == Fraction(30000, 1001)
     assert server.call("DELETE", f"/v1/jobs/{job}", TOKENS[0]).status_code == 204
     assert server.get(f"/v1/jobs/{job}", TOKENS[0]).status_code == 404 and not (server.folder / job).exists()
+
+
+def test_another_method_that_hears(server, portrait_path, driver_path):
+    files = {"source": portrait_path.read_bytes(), "audio": driver_path.read_bytes()}
+    job = server.post(files, {"method": "photo-rig", "fps": 10, "format": "gif"}, TOKENS[0]).json()["id"]
+    state = server.wait(job, TOKENS[0])
+    assert state["state"] == "done" and state["frames"] == 2, state  # the file lasts a sixth of a second
+    assert server.get(f"/v1/jobs/{job}/result", TOKENS[0]).content.startswith(b"GIF8")
 
 
 def test_a_running_job_is_cancelled_and_tried_again(server, face, long_talk):
@@ -240,9 +249,8 @@ def test_bombs_and_broken_files_are_refused_in_one_sentence(server, bad_uploads)
     before, memory = folders(server), server.memory()
     for name, (files, code, sentence) in bad_uploads.items():
         try:
-            answer = server.post(
-                files, None if "driving" in files or "audio" in files else '{"sliders": {"yaw": 1}}', TOKENS[0]
-            )
+            words = {"method": "photo-rig"} if "audio" in files else {"sliders": {"yaw": 1}}
+            answer = server.post(files, words, TOKENS[0])
         except requests.ConnectionError:  # refused by its length and closed while the client still sends
             assert name == "more bytes"
             continue
@@ -269,6 +277,10 @@ def test_bombs_and_broken_files_are_refused_in_one_sentence(server, bad_uploads)
         ({"sliders": {"smile": 99}}, "from -0.3 to 1.3"),
         ({"sliders": {}}, "Nothing drives"),
         ({"options": [1]}, "an object of names"),
+        ({"text": "x" * 3000}, "at most 2000 characters"),
+        ({"text": "hello", "voice": "flite:../../voice.flitevox"}, "is no name"),
+        ({"text": "hello"}, "not driven by audio"),
+        ({"lora": ["/etc/passwd"]}, "no word of a job 'lora'"),
         ("[1]", "is no object"),
         ("{", "is not JSON"),
         ("[" * 60000, "is not JSON"),

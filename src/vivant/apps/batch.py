@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Do the list; prints counts. 0 when nothing failed, else 1."""
     from vivant.pipelines.batch import read_list, run_batch
 
-    for name in ("source", "driving", "audio", "keypoints", "save_motion"):
+    for name in ("source", "driving", "audio", "text", "keypoints", "save_motion"):
         if getattr(args, name) is not None:
             flag = "--save-motion" if name == "save_motion" else f"--{name}"
             raise ConfigError(f"With --batch every job names its own {name}: leave {flag} out.")
@@ -45,10 +45,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _defaults(args: argparse.Namespace) -> dict[str, Any]:
     """What the command line says for every job."""
+    from vivant.pipelines.jobs import SPEECH
+
     reference = int(args.reference) if args.reference.isdecimal() else args.reference
-    view = ("face", "driving_face", "fps", "crop_only", "side_by_side", "match_color", "steady_eyes", "quality")
+    view = (
+        "face",
+        "driving_face",
+        "fps",
+        "crop_only",
+        "side_by_side",
+        "match_color",
+        "steady_eyes",
+        "quality",
+        *SPEECH[1:],
+    )
     groups = {"options": OPTION, "sliders": SLIDER, "strength": STRENGTH}
-    given = {name: getattr(args, name) for name in view} | loading(args) | {"reference": reference}
+    given = {name: getattr(args, name) for name in (*view, *SPEECH[1:])} | loading(args) | {"reference": reference}
     if not any(word.partition("=")[0] == "--method" for word in args.argv):
         del given["method"]  # each job then takes the default for what drives it
     return given | {name: collect(args, prefix) for name, prefix in groups.items()}

@@ -18,7 +18,7 @@ from vivant.core.engines import make_engine
 from vivant.core.errors import ConfigError, MediaError, VivantError
 from vivant.core.registry import default_method
 from vivant.pipelines.inputs import check_output
-from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, Job, Models, fingerprint, read_job, run_job
+from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, SPEECH, Job, Models, fingerprint, read_job, run_job
 from vivant.pipelines.progress import bar
 
 STATE = "batch-state.jsonl"
@@ -103,9 +103,11 @@ def _read_line(line: str, where: str, base: Path, out: Path, defaults: Mapping[s
 
 
 def _with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    sound_alone = bool(row.get("audio")) and not row.get("driving")
+    sound_alone = bool(row.get("audio") or row.get("text")) and not row.get("driving")
     mine = row.get("method") or defaults.get("method") or default_method(sound_alone)
-    own = (*GROUPS, "method", "preset", "weights")
+    own = (*GROUPS, "method", "preset", "weights", "lora")
+    if not row.get("text"):
+        defaults = {name: value for name, value in defaults.items() if name not in SPEECH}
     same = mine == (defaults.get("method") or default_method())
     return {**{name: value for name, value in defaults.items() if same or name not in own}, **row}
 
@@ -113,6 +115,7 @@ def _with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 def _named(row: Mapping[str, Any]) -> str:
     drives = [Path(row[role]).stem for role in ("driving", "audio", "keypoints") if isinstance(row.get(role), str)]
     source = Path(str(row.get("source", ""))).stem
+    drives += ["text"] if row.get("text") else []
     return f"{source}--{drives[0]}.mp4" if drives else f"{source}--edited.png"
 
 

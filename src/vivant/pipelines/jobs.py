@@ -22,10 +22,11 @@ from vivant.pipelines.load import Pipeline, load
 from vivant.pipelines.options import build_options, unknown
 
 INPUTS = ("source", "driving", "audio", "keypoints")
-LOADING = ("method", "preset", "weights", "device", "dtype", "seed", "backend")
+LOADING = ("method", "preset", "weights", "device", "dtype", "seed", "lora", "backend")
+SPEECH = ("text", "voice", "language")
 GROUPS = ("options", "sliders", "strength")
 SWITCHES = ("crop_only", "side_by_side", "match_color", "steady_eyes")
-VIEW = ("face", "driving_face", "fps", "reference", "quality", *SWITCHES)
+VIEW = (*SPEECH, "face", "driving_face", "fps", "reference", "quality", *SWITCHES)
 FIELDS = (*INPUTS, *LOADING, *GROUPS, *VIEW, "output")
 """Words of a job; they mean what the arguments of :func:`vivant.animate` of that name mean."""
 
@@ -47,7 +48,8 @@ class Job:
     @property
     def method(self) -> str:
         """Name of the method, the default for what drives where none is named."""
-        return self.loading.get("method") or default_method("audio" in self.inputs and "driving" not in self.inputs)
+        heard = "audio" in self.inputs or "text" in self.view
+        return self.loading.get("method") or default_method(heard and "driving" not in self.inputs)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def read_job(row: Any, known: Iterable[str] = FIELDS) -> Job:
         if name not in known:
             raise unknown("word of a job", str(name), known)
     given = {name: value for name, value in row.items() if value is not None}
-    for name in (*INPUTS, "output", "method", "preset", "weights", "device", "dtype", "backend"):
+    for name in (*INPUTS, *SPEECH, "output", "method", "preset", "weights", "device", "dtype", "backend"):
         if not isinstance(given.get(name, ""), str):
             raise ConfigError(f"The {name} of a job is text, not {given[name]!r:.60}.")
     for name in ("source", "output"):
@@ -105,6 +107,9 @@ def _check(job: Job) -> None:
     for name in SWITCHES:
         if not isinstance(view.get(name, False), bool):
             raise ConfigError(f"The switch {name} of a job is true or false, not {view[name]!r:.60}.")
+    lora = job.loading.get("lora", ())
+    if not isinstance(lora, list | tuple) or not all(isinstance(item, str) for item in lora):
+        raise ConfigError(f"The lora of a job is a list of paths, not {lora!r:.60}.")
     for name, usual in (("seed", 0), ("quality", 18)):
         value = {**job.loading, **view}.get(name, usual)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -117,6 +122,11 @@ def _check(job: Job) -> None:
         parse_choice(view.get(name, "largest"))
     as_fps(view.get("fps"))
     build_options(spec, job.options, job.sliders, job.strength, job.loading.get("seed", 0))
+    from vivant.pipelines.animate import Request, require_control
+
+    asked = Request(job.inputs["source"], job.inputs.get("driving"), None)
+    asked.audio, asked.keypoints = job.inputs.get("audio", view.get("text")), job.inputs.get("keypoints")
+    require_control(spec, asked, bool(job.sliders))
 
 
 class Models:

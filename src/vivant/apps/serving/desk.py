@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -26,12 +27,14 @@ from vivant.apps.serving.store import DONE, QUEUED, RUNNING, QueueFullError, Row
 from vivant.apps.serving.uploads import Form, RefusedError, check_length, check_room, disk_full, is_disk_full, receive
 from vivant.apps.serving.workers import Workers, sweep_hidden, without_folder
 from vivant.core.errors import ConfigError, LimitError, VivantError
-from vivant.pipelines.jobs import GROUPS, INPUTS, VIEW, read_job
+from vivant.pipelines.jobs import GROUPS, INPUTS, SPEECH, VIEW, read_job
 
 WORDS = ("method", "preset", "seed", "format", *GROUPS, *VIEW)
 """What a job may say; files, devices and paths are the server's business."""
 FORMATS = {"mp4": "video/mp4", "mkv": "video/x-matroska", "mov": "video/quicktime", "gif": "image/gif",
            "png": "image/png", "jpg": "image/jpeg"}  # fmt: skip
+LONGEST_TEXT = 2000
+"""Characters that a job may have spoken."""
 FASTEST = 60
 """Frames per second that a job may ask for."""
 INSPECT_SECONDS = 20.0
@@ -238,12 +241,13 @@ def checked_words(settings: Settings, files: dict[str, Path], given: dict[str, A
             if name not in WORDS:
                 raise ConfigError(f"There is no word of a job '{name:.40}': known are {', '.join(WORDS)}.")
         words = {name: value for name, value in given.items() if name != "format"}
-        driven = any(role in files for role in INPUTS if role != "source")
+        check_speech(words)
+        driven = "text" in words or any(role in files for role in INPUTS if role != "source")
         ending = given.get("format", "mp4" if driven else "png")
         if not isinstance(ending, str) or ending not in FORMATS:
             raise ConfigError(f"The format '{ending!s:.20}' is unknown: use one of {', '.join(FORMATS)}.")
         if not driven and not words.get("sliders"):
-            raise ConfigError("Nothing drives the portrait: send a file driving or audio, or sliders.")
+            raise ConfigError("Nothing drives the portrait: send a file driving or audio, text, or sliders.")
         served = settings.find(words.get("method"), words.get("preset"))
         words |= loading(settings, served.method, served.preset)
         words |= {role: path.name for role, path in files.items()} | {"output": f"result.{ending}"}
@@ -255,6 +259,20 @@ def checked_words(settings: Settings, files: dict[str, Path], given: dict[str, A
     except VivantError as error:
         raise RefusedError(422, str(error)) from None
     return words
+
+
+def check_speech(words: dict[str, Any]) -> None:
+    """Refuse text that is too long, and voices that are no names: some engines would take them for paths.
+
+    Raises:
+        ConfigError: either.
+    """
+    for name in SPEECH:
+        value = words.get(name, "")
+        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+            raise ConfigError(f"The {name} of a job is text of at most {LONGEST_TEXT} characters.")
+        if name != "text" and not re.fullmatch(r"[A-Za-z0-9:_+-]{0,60}", value):
+            raise ConfigError(f"The {name} '{value:.60}' is no name: see vivant animate --help.")
 
 
 def is_id(text: str) -> bool:
