@@ -87,6 +87,8 @@ def test_guidance_windows_and_samplers(generator):
     for options in ({"guidance": 1.0}, {"sampler": "ddim"}, {"guidance_to": 0.5}, {"shift": 3}, {"window": 4}):
         assert differ(frames(generator, controls(21), **{"steps": 3, **options}), base), options
     assert np.abs(frames(generator, controls(21), batch=3) - frames(generator, controls(21))).max() <= 1
+    with pytest.raises(ConfigError, match="longer than the 16 the net knows: lower --window"):
+        frames(generator, controls(21), window=20)
     few = frames(generator, controls(3), sampler="lcm", steps=4, guidance=1.0)
     assert few.shape == (3, SIDE, SIDE, 3)
 

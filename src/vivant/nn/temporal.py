@@ -80,7 +80,9 @@ class TemporalTransformer(nn.Module):
             ConfigError: the window has more frames than there are positions, or the latents do not divide by the grid.
         """
         if frames > self.positions:
-            raise ConfigError(f"A window of {frames} frames is longer than the {self.positions} the net knows.")
+            raise ConfigError(
+                f"A window of {frames} frames is longer than the {self.positions} the net knows: lower --window."
+            )
         height, width = x.shape[2:]
         g = self.grid
         if height % g or width % g:
