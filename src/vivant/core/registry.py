@@ -13,7 +13,7 @@ from vivant.core.spec import MethodSpec
 
 GROUP = "vivant.methods"
 DEFAULT_METHOD = "live-portrait"
-DEFAULT_SPEECH_METHOD = DEFAULT_METHOD
+DEFAULT_SPEECH_METHOD = "speech-portrait"
 """The method for sound alone."""
 
 

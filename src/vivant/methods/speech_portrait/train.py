@@ -34,8 +34,8 @@ _SPREADS = (0.02, 4.0)
 
 STAGES: dict[str, Stage] = {
     "speak": Stage(
-        name="speak", trains=("motion",), steps=24_000, batch=128, learning_rate=1e-3, warmup=500,
-        betas=(0.9, 0.98), weight_decay=0.02, clip_norm=1.0, ema_decay=0.9995,
+        name="speak", trains=("motion",), steps=2500, batch=128, learning_rate=1e-3, warmup=500,
+        betas=(0.9, 0.98), weight_decay=0.05, clip_norm=1.0, ema_decay=0.9995,
         loss_weights={"mouth": 1.0, "rest": 0.5, "gap": 0.5, "change": 2.0}, settings=dict(_SETTINGS),
     )
 }  # fmt: skip
