@@ -57,9 +57,11 @@ def gone(pid):
         return True
 
 
-def test_killed_restarted_stopped_and_nothing_is_lost(tmp_path, inputs):
+def test_killed_restarted_stopped_and_nothing_is_lost(tmp_path, inputs, capsys):
     server = Server(tmp_path / "jobs", "--grace", "0.2", "--job-seconds", "60")
     face = inputs["face.png"]
+    assert main(["serve", "--folder", str(server.folder)]) == 2  # its jobs would be done twice
+    assert "Another server works in" in capsys.readouterr().err
     first = server.post({"source": face, "driving": inputs["talk.mp4"]}).json()["id"]
     assert server.wait(first)["state"] == "done"
     result = server.get(f"/v1/jobs/{first}/result").content

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vivant.apps.arguments import number, positive
+from vivant.apps.download import add_gate_arguments, apply_gates
 from vivant.core.errors import ConfigError, MediaError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", metavar="FILE", help="tokens, one a line: only they may use it, each sees its own jobs"
     )
+    add_gate_arguments(parser)
     group = parser.add_argument_group("limits")
     for name, (default, text) in NUMBERS.items():
         kind = number(float, f"--{name}")
@@ -57,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; running jobs then end, or wait for the next start."""
+    apply_gates(args)
     settings = settings_of(args)
     try:
         import uvicorn
@@ -71,10 +74,12 @@ def run(args: argparse.Namespace) -> int:
         timeout_graceful_shutdown=5, limit_concurrency=1000, h11_max_incomplete_event_size=65536,
     )  # fmt: skip
     _check_free(args.host, args.port)
+    lock = _locked(settings.folder)
     if not settings.tokens and not _is_local(args.host):
         print("vivant: warning: everybody who reaches this address may use it: give --tokens.", file=sys.stderr)
     print(f"Vivant listens on http://{args.host}:{args.port} (API: /docs); jobs in {settings.folder}.", flush=True)
-    _server(uvicorn, config, app).run()
+    with lock:
+        _server(uvicorn, config, app).run()
     return 0
 
 
@@ -121,6 +126,25 @@ def _check_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise MediaError(f"Nothing can be written in {folder} ({error.strerror}): choose another --folder.") from error
+
+
+def _locked(folder: Path) -> TextIO:
+    """An open file that keeps a second server out of the folder; the system frees it however this one ends.
+
+    Raises:
+        ConfigError: another server works there.
+    """
+    file = (folder / ".lock").open("w", encoding="ascii")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # a system without such locks
+        pass
+    except OSError:
+        file.close()
+        raise ConfigError(f"Another server works in {folder}: stop it, or choose another --folder.") from None
+    return file
 
 
 def _check_free(host: str, port: int) -> None:

@@ -191,11 +191,14 @@ class Desk:
         """The file of a finished job, or its run record.
 
         Raises:
-            RefusedError: 409, it is not finished.
+            RefusedError: 409, it is not finished; 404, somebody removed its file.
         """
         if row.state != DONE:
             raise RefusedError(409, f"The job is {row.state}, so there is no result. {row.problem}".strip())
-        return self.settings.folder / row.id / (row.request["output"] + (".json" if record else ""))
+        path = self.settings.folder / row.id / (row.request["output"] + (".json" if record else ""))
+        if not path.is_file():
+            raise RefusedError(404, "The file of the job is gone: it was removed on the server.")
+        return path
 
     def cancel(self, row: Row) -> None:
         """Cancel a job that waits or runs; one that has ended stays as it is."""
