@@ -1,10 +1,12 @@
 """A real server and a real browser, once for all tests of the page; without a Chromium the browser's tests skip."""
 
+import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,11 @@ def find_browser():
 class Server:
     """``vivant ui`` as a person starts it. ``lines``: what it said on stderr."""
 
-    def __init__(self, *words):
+    def __init__(self, *words, **environment):
         command = [sys.executable, "-m", "vivant.apps.cli", "ui", "--port", "0", "--device", "cpu", *words]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        )
         self.lines = []
         threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
         self.address = self.process.stdout.readline().strip()
@@ -36,9 +40,24 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server():
+def hub():
+    """A hub on this machine that holds one small file of published weights."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    from vivant.perception.syncnet import HUB, HUB_FILE
+
+    spec = spec_from_file_location("fake_hub_of_ui", Path(__file__).parents[1] / "weights" / "fake_hub.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.serve(module.FakeHub({HUB: {HUB_FILE: b"weights" * 300}})) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def server(hub, tmp_path_factory):
     pytest.importorskip("gradio", reason="the extra 'ui' is not installed")
-    made = Server("--preset", "tiny")
+    cache = str(tmp_path_factory.mktemp("hub"))
+    made = Server("--preset", "tiny", HF_ENDPOINT=hub, HF_HOME=cache, HF_HUB_OFFLINE="0")
     yield made
     made.stop()
     assert not [line for line in made.lines if "Traceback" in line], "".join(made.lines)

@@ -75,7 +75,8 @@ def test_face_is_chosen_by_click_and_by_keyboard(page, couple):
     page.locator("#animate-choice input").first.focus()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('#animate-choice input:checked')?.value === '0'")
-    picture.click(position={"x": 4, "y": 4})
+    page.wait_for_timeout(500)  # the picture with the other mark is drawn
+    picture.click(position={"x": 6, "y": picture.bounding_box()["height"] - 6})
     page.locator("#animate-message").get_by_text("no face at that place").wait_for()
 
 
@@ -206,6 +207,15 @@ def test_models_show_licence_and_size_before_a_download(page):
     assert "Apache-2.0" in table.inner_text()
     page.locator("#models-ask").click()
     page.locator("#models-message").get_by_text("Nothing is chosen").wait_for()
+    page.get_by_label("Published weights to download").click()
+    page.get_by_role("option", name="syncnet").click()
+    page.locator("#models-ask").click()
+    page.locator("#models-facts").get_by_text("2.1 kB").first.wait_for()
+    page.locator("#models-go").click()
+    page.locator("#models-message").get_by_text("accept it before").wait_for()
+    page.get_by_label("I accept this licence").check()
+    page.locator("#models-go").click()
+    page.locator("#models-notes").get_by_text("Here now: syncnet").wait_for()
 
 
 def test_evaluate_from_upload_to_report(page, driver_path, tmp_path):

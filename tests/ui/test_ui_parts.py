@@ -147,6 +147,15 @@ def test_one_piece_of_work_a_visitor(desk):
         list(updates)
 
 
+def test_results_are_removed_after_a_day(desk):
+    import os
+
+    old, new = desk.place("a.mp4"), desk.place("a.mp4")
+    assert old != new
+    os.utime(old.parent, (1, 1))
+    assert desk.place("b.mp4").parent.is_dir() and new.parent.is_dir() and not old.parent.exists()
+
+
 def test_faces_are_found_marked_and_chosen(desk, couple):
     from vivant.pipelines.preview import annotated, crop_and_mask
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from pathlib import Path
@@ -26,6 +27,8 @@ from vivant.pipelines.virtual_camera import VirtualCamera
 
 METHODS_KEPT = 2
 EDITORS_KEPT = 4
+RESULTS_KEPT = 24 * 3600.0
+"""Seconds after which a result is removed from the server's folder."""
 EDIT_SIDE = 1024
 """Longest side of the picture that is edited live; what is downloaded has all pixels."""
 
@@ -100,7 +103,11 @@ class Desk:
 
     def place(self, name: str) -> Path:
         """Where a result of that file name goes: a folder of its own, so that names never meet."""
-        folder = self.folder / "results" / uuid.uuid4().hex
+        results = self.folder / "results"
+        for old in results.glob("*"):
+            if time.time() - old.stat().st_mtime > RESULTS_KEPT:
+                shutil.rmtree(old, ignore_errors=True)
+        folder = results / uuid.uuid4().hex
         folder.mkdir(parents=True)
         return folder / name
 
@@ -133,6 +140,7 @@ class Desk:
         before = self.works.get(session)
         if before is not None and before.running:
             raise ConfigError("Something of yours is still being made: wait for it or cancel it.")
+        self.works = {key: other for key, other in self.works.items() if other.running}
         self.works[session] = work
         return work
 
