@@ -94,7 +94,7 @@ def test_what_goes_wrong_is_said_in_the_page(page, portrait_path, driver_path, t
     page.locator("#drive").get_by_label("Text").check()
     page.locator("#driving-text textarea").wait_for()
     page.locator("#animate-go").click()
-    alert.get_by_text("no text").wait_for()
+    alert.get_by_text("write a sentence").wait_for()
     assert not [line for line in server.lines if "Traceback" in line]
 
 

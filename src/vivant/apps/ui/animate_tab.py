@@ -11,7 +11,7 @@ import gradio as gr
 from vivant.apps.ui.desk import Desk
 from vivant.apps.ui.forms import OPTION, SLIDER, STRENGTH, MethodForm
 from vivant.apps.ui.photo import Photo, PhotoPanel, crop_panel
-from vivant.apps.ui.say import say, voices
+from vivant.apps.ui.say import voices
 from vivant.apps.ui.telling import alert, followed, message, notes, problem, told
 from vivant.apps.ui.work import Work
 from vivant.core.errors import ConfigError
@@ -190,15 +190,16 @@ class AnimateTab:
         if photo is None:
             raise ConfigError("There is no photo: choose one above, or use the example.")
         kind = drives["kind"]
-        inputs = {VIDEO: ("driving", drives["video"]), SPEECH: ("audio", drives["audio"])}
-        if kind == TEXT:
-            role, path = "audio", str(say(drives["text"], drives["voice"] or "", self.desk.place("speech.wav")))
-        else:
-            role, path = inputs[kind]
-        if not path:
-            raise ConfigError(f"Nothing drives the portrait: give a {kind.lower()} file, or use the example.")
-        output = self.desk.place(f"{Path(photo.path).stem}--{Path(path).stem}.mp4")
-        row |= {"source": photo.path, role: path, "face": face, "output": str(output), "device": self.desk.device}
+        role = {VIDEO: "driving", SPEECH: "audio", TEXT: "text"}[kind]
+        what = drives[kind] or ""
+        if not what.strip():
+            hint = "write a sentence" if kind == TEXT else f"give a {kind.lower()} file, or use the example"
+            raise ConfigError(f"Nothing drives the portrait: {hint}.")
+        name = "text" if kind == TEXT else Path(what).stem
+        output = self.desk.place(f"{Path(photo.path).stem}--{name}.mp4")
+        row |= {"source": photo.path, role: what, "face": face, "output": str(output), "device": self.desk.device}
+        if kind == TEXT and drives["voice"]:
+            row["voice"] = drives["voice"]
         return read_job(row)
 
     def _animate(
@@ -206,7 +207,7 @@ class AnimateTab:
         text: str, voice: str | None, edits: bool, *rest: Any,
     ) -> Iterator[dict[Any, Any]]:  # fmt: skip
         count = len(self.settings)
-        drives = {"kind": kind, "video": video, "audio": audio, "text": text, "voice": voice}
+        drives = {"kind": kind, VIDEO: video, SPEECH: audio, TEXT: text, "voice": voice}
         try:
             row = self.words(dict(zip(self.settings, rest[:count])), rest[count:], edits)
             job = self._job(photo, face, drives, row)

@@ -1,4 +1,4 @@
-"""Speech for the page: text spoken into a file, and a video's sound as one."""
+"""Speech for the page: the voices there are, and a video's sound as a file."""
 
 from __future__ import annotations
 
@@ -8,22 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from vivant.core.errors import MediaError
-from vivant.tts.engines import engine, installed, speak
+from vivant.tts.engines import engine, installed
 
 
 def voices() -> list[str]:
     """Voices that can be used here, as ``engine:voice``."""
     return [f"{name}:{voice}" for name in installed() for voice in engine(name).voices]
-
-
-def say(text: str, voice: str, path: Path) -> Path:
-    """Speak ``text`` into a WAV file.
-
-    Raises:
-        ConfigError: no text, no such voice, or no engine is installed.
-    """
-    spoken = speak(text, voice)
-    return write_wav(path, spoken.samples, spoken.rate)
 
 
 def sound_of(video: Path, path: Path) -> Path:

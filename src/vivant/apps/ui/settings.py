@@ -12,11 +12,13 @@ from vivant.apps.ui.animate_tab import AnimateTab
 from vivant.apps.ui.desk import Desk
 from vivant.apps.ui.telling import told
 from vivant.core.errors import ConfigError
-from vivant.core.registry import DEFAULT_METHOD
+from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.jobs import FIELDS, INPUTS, read_job
 
 NAME = "vivant-settings.json"
 MOST_BYTES = 1 << 20
+LEFT_OUT = (*INPUTS, "text", "voice", "language", "output", "face", "driving_face", "device", "weights", "lora")
+"""Words of a job that are no settings: what goes in and out, and places on the server's disk."""
 
 
 def wire_settings(desk: Desk, animate: AnimateTab) -> None:
@@ -62,6 +64,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         row = None
     if not isinstance(row, dict):
         raise ConfigError(f"{path.name} holds no settings: choose a file that this page saved.")
-    own = {name: value for name, value in row.items() if name not in (*INPUTS, "output", "face", "device", "weights")}
-    read_job({**own, "source": "picture", "output": "result.mp4"}, FIELDS)
+    own = {name: value for name, value in row.items() if name not in LEFT_OUT}
+    takes = get_method(str(own.get("method") or DEFAULT_METHOD)).capabilities
+    role = "driving" if takes.driving or takes.pose else "audio"
+    read_job({**own, "source": "picture", role: "driver", "output": "result.mp4"}, FIELDS)
     return own
