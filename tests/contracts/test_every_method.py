@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from vivant.apps.cli import main
 from vivant.controls.crop import crop_face
 from vivant.core.controls import Controls
 from vivant.core.errors import WeightsError
@@ -137,6 +138,13 @@ def test_the_spec_tells_the_truth(name):
     for part in ("model", "weights", "generate"):
         assert spec.part(part)
     assert name in LEARNED or not spec.capabilities.trainable, "without nets there is nothing to train"
+
+
+@pytest.mark.parametrize("command", ["animate", "edit", "stream"])
+@pytest.mark.parametrize("name", METHODS)
+def test_options_stand_beside_those_of_the_commands(name, command, capsys):
+    assert main([command, "--method", name, "--help"]) == 0
+    assert f"options of {name}" in capsys.readouterr().out or command == "edit"
 
 
 @pytest.mark.parametrize("name", LEARNED)

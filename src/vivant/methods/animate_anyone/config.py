@@ -120,7 +120,7 @@ class Options:
     )
     batch: int = field(default=1, metadata={"help": "windows computed at once"})
     hands: bool = field(default=True, metadata={"help": "draw the hands"})
-    face: bool = field(default=True, metadata={"help": "draw the points of the face, if the net knows them"})
+    face_points: bool = field(default=True, metadata={"help": "draw the points of the face, if the net knows them"})
     guidance_from: float = field(
         default=0.0, metadata={"help": "approximate: part of the schedule where guidance begins", "range": (0, 1)}
     )

@@ -52,7 +52,7 @@ def drawing(points: np.ndarray, size: int, hands: bool = True, face: bool = True
 
 def drawings(points: np.ndarray, size: int, options: Options) -> Tensor:
     """Poses (F, N, 3) as (F, 3, size, size) float32 in 0..1."""
-    pictures = np.stack([drawing(frame, size, options.hands, options.face) for frame in points])
+    pictures = np.stack([drawing(frame, size, options.hands, options.face_points) for frame in points])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
 
 
