@@ -20,7 +20,7 @@ from vivant.methods.animate_anyone.model import build_modules
 from vivant.methods.animate_anyone.prepare import face_drawings, poses
 from vivant.methods.animate_anyone.train import STAGES, Objective
 from vivant.methods.animate_anyone.weights import files_of, load_modules
-from vivant.nn.picture_encoder import picture_encoder
+from vivant.nn.picture_encoder import Lite0Encoder, picture_encoder
 from vivant.nn.reference_unet import ReferenceUNet
 from vivant.training.step import choose_learning
 
@@ -232,3 +232,12 @@ def test_the_bundled_picture_encoder_has_its_weights_and_a_folder_without_clip_i
             assert set(clip_names(wanted, inside)) == set(wanted)
     with pytest.raises(WeightsError, match="folder of CLIP's encoder"):
         fill_picture_encoder(clip, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pictures_are_described_in_every_precision(dtype):
+    encoder = Lite0Encoder().eval().to(dtype)
+    picture = torch.rand(2, 3, 70, 50, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = encoder(picture.to(dtype))
+    assert found.dtype == dtype and found.shape == (2, encoder.width) and torch.isfinite(found.float()).all()

@@ -15,6 +15,11 @@ _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
+def _squeezed(image: Tensor, mode: str) -> Tensor:
+    """The whole picture as 224 x 224, computed in float32: CPUs have no antialiasing in bfloat16."""
+    return F.interpolate(image.float(), size=(224, 224), mode=mode, antialias=True).to(image.dtype)
+
+
 class ClipEncoder(nn.Module):
     """CLIP's picture encoder ViT-L/14 with its projection (Radford et al. 2021), by the package transformers."""
 
@@ -32,7 +37,7 @@ class ClipEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(R, 3, H, W) in 0..1 to (R, 768); the whole picture is squeezed to a square, as the released code does."""
-        image = F.interpolate(image, size=(224, 224), mode="bicubic", antialias=True).clamp(0, 1)
+        image = _squeezed(image, "bicubic").clamp(0, 1)
         mean, deviation = (image.new_tensor(t)[:, None, None] for t in (_CLIP_MEAN, _CLIP_DEVIATION))
         found: Tensor = self.net((image - mean) / deviation).image_embeds
         return found
@@ -52,7 +57,7 @@ class Lite0Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(R, 3, H, W) in 0..1 to (R, D)."""
-        image = F.interpolate(image, size=(224, 224), mode="bilinear", antialias=True)
+        image = _squeezed(image, "bilinear")
         found: Tensor = self.trunk(image).mean((2, 3))
         return found
 
