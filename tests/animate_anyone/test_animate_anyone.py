@@ -236,7 +236,7 @@ def test_the_bundled_picture_encoder_has_its_weights_and_a_folder_without_clip_i
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_pictures_are_described_in_every_precision(dtype):
-    encoder = Lite0Encoder().eval().to(dtype)
+    encoder = Lite0Encoder(2).eval().to(dtype)
     picture = torch.rand(2, 3, 70, 50, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         found = encoder(picture.to(dtype))

@@ -212,6 +212,17 @@ def test_new_guiders_and_motion_modules_change_nothing():
     assert torch.allclose(whole[:, :1], single, atol=1e-6)
 
 
+@torch.inference_mode()
+def test_motion_modules_can_be_left_out(kind):
+    """The picture model is the net without them, whatever they have learned."""
+    video, _ = nets(kind)
+    pictures, _ = nets(kind, motion=False)
+    pictures.load_state_dict({key: value for key, value in video.state_dict().items() if "motion_modules" not in key})
+    noisy, time = randn(1, 1, FRAMES, 4, SIDE, SIDE), torch.tensor(7)
+    assert torch.equal(video(noisy, time, {}, motion=False), pictures(noisy, time, {}))
+    assert not torch.allclose(video(noisy, time, {}), pictures(noisy, time, {}), atol=1e-3)
+
+
 def test_a_window_longer_than_the_positions_is_refused():
     video = VideoUNet(UNetConfig(**SIZES, motion=True, positions=2))
     with pytest.raises(ConfigError, match="3 frames"):

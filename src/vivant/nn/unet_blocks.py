@@ -81,7 +81,8 @@ class TimeEmbedding(nn.Module):
 
 class Pass(NamedTuple):
     """What all blocks of one pass share. ``time``: time embedding, (R F, E) or (1, E). ``free``: number of
-    unconditional videos, the first ones. ``save_memory``: compute each layer again in the backward pass."""
+    unconditional videos, the first ones. ``save_memory``: compute each layer again in the backward pass. ``motion``:
+    whether motion modules are run."""
 
     time: Tensor
     frames: int
@@ -89,6 +90,7 @@ class Pass(NamedTuple):
     contexts: Mapping[str, BlockContext]
     strength: Strength
     save_memory: bool = False
+    motion: bool = True
 
 
 class Reading(NamedTuple):
@@ -129,7 +131,7 @@ class Level(nn.Module):
         if self.has_attention:
             seen = run.contexts.get(f"{self.path}.attentions.{number}", NOTHING)
             x = self.attentions[number](x, run.frames, run.free, seen, run.strength)
-        if self.has_motion:
+        if self.has_motion and run.motion:
             x = self.motion_modules[number](x, run.frames)
         return x
 

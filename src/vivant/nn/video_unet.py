@@ -74,6 +74,7 @@ class VideoUNet(UNet):
         free: int = 0,
         strength: Strength = Strength(),  # noqa: B008 - a tuple of numbers
         save_memory: bool = False,
+        motion: bool = True,
     ) -> Tensor:
         """The prediction (R, F, 4, h, w).
 
@@ -86,8 +87,9 @@ class VideoUNet(UNet):
             free: how many videos, the first ones, are unconditional.
             strength: factors on reference and context.
             save_memory: compute each layer again in the backward pass instead of keeping its activations.
+            motion: False leaves the motion modules out, as where single pictures are learned.
         """
-        return self.with_deep(sample, timestep, contexts, added, free, strength, None, save_memory)[0]
+        return self.with_deep(sample, timestep, contexts, added, free, strength, None, save_memory, motion)[0]
 
     def with_deep(
         self,
@@ -99,6 +101,7 @@ class VideoUNet(UNet):
         strength: Strength = Strength(),  # noqa: B008 - a tuple of numbers
         deep: Tensor | None = None,
         save_memory: bool = False,
+        motion: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`forward`, and the deep features (R F, C, h, w) that enter the last block.
 
@@ -110,7 +113,7 @@ class VideoUNet(UNet):
         if added is not None:
             some = added.flatten(0, 1)
             x = x + (some if len(some) == len(x) else F.pad(some, (0, 0) * 3 + (len(x) - len(some), 0)))
-        run = Pass(self._time(timestep, rows, frames), frames, free, contexts, strength, save_memory)
+        run = Pass(self._time(timestep, rows, frames), frames, free, contexts, strength, save_memory, motion)
         skips = [x]
         if deep is None:
             deep = self._deep(x, skips, run)

@@ -142,7 +142,10 @@ class Objective:
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
         """The weighted error of the prediction."""
         save = bool(self.settings["save_memory"])
-        answer = self._unet(batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save)
+        answer = self._unet(
+            batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save,
+            motion=self.stage.frames > 1,  # single pictures have none to learn (both papers' first stage)
+        )  # fmt: skip
         error = weighted_error(
             answer, batch, self.schedule, self.config.prediction, None, 1.0, self.settings["min_snr"]
         )
@@ -161,7 +164,8 @@ class Objective:
             contexts, added, unet = self.contexts(full), self.features(full), self._unet
 
             def predict(x: Tensor, moment: Moment) -> Tensor:
-                return unet(x, torch.tensor(moment.timestep, device=x.device), contexts, added)
+                time = torch.tensor(moment.timestep, device=x.device)
+                return unet(x, time, contexts, added, motion=self.stage.frames > 1)
 
             table = timetable(latent_schedule(self.config.schedule), 4)
             made = sample(predict, torch.randn_like(batch["clean"]), Sampling(table, "ddim", self.config.prediction))
