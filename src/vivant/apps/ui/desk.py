@@ -39,10 +39,17 @@ class _Guarded(Models):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._lock = threading.Lock()
+        self._threads = 0
 
     def get(self, method: str, seed: int = 0, **loading: Any) -> Pipeline:
         """As :meth:`Models.get`, one at a time."""
+        import torch
+
         with self._lock:
+            # a method computes as many frames at once as this thread has cores, and torch gives a new thread what some
+            # other thread asked for last
+            self._threads = self._threads or torch.get_num_threads()
+            torch.set_num_threads(self._threads)
             return super().get(method, seed, **loading)
 
 

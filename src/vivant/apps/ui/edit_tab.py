@@ -100,6 +100,9 @@ class EditTab:
         preset_used = self._preset(method, preset)
         editor = self.desk.editor(method, preset_used, photo.path, face, photo.found)
         options = self.desk.pipe(method, preset_used).options(sliders=self._edits(method, values))
+        import torch
+
+        torch.set_num_threads(1)  # one picture gains little from more cores, and loses much on a busy machine
         picture = editor.picture(options)
         words = f"Preview in {1000 * (time.perf_counter() - begin):.0f} ms."
         return {self.result: gr.update(value=picture, visible=True), self.took: notes([words])}
