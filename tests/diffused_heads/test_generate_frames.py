@@ -1,5 +1,6 @@
 """Frames one after another: the sampler, the order of conditions, drift guard, bad input."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,7 +14,7 @@ from vivant.core.errors import ConfigError, WeightsError
 from vivant.diffusion.schedule import cosine
 from vivant.methods.diffused_heads.audio import WINDOW, embeddings, neighbours
 from vivant.methods.diffused_heads.config import PRESETS, Config, Options
-from vivant.methods.diffused_heads.generate import FrameChain, Generator, sampling_of
+from vivant.methods.diffused_heads.generate import FrameChain, Generator, _noises, sampling_of
 from vivant.methods.diffused_heads.guard import ColourHold, MotionFrames, grey
 from vivant.methods.diffused_heads.model import build_modules
 from vivant.methods.diffused_heads.prepare import identity_frame, to_frames
@@ -197,6 +198,21 @@ def test_the_guard_changes_long_clips_only_as_told():
         frames(TINY, 20, modules=modules, options=Options(steps=2, guard=g, hold_colour=0.0)) for g in (False, True)
     )
     assert (plain[:15] == guarded[:15]).all() and (plain[15:] != guarded[15:]).any()
+
+
+def test_noise_can_stay_alike_from_frame_to_frame():
+    chain = FrameChain(made(TINY)["unet"], sampling_of(TINY, Options(sampler="ddpm")), torch.device("cpu"), nullcontext)
+    found = {
+        kept: torch.stack(list(_noises(torch.Size((1, 3, 32, 32)), chain, 200, Options(seed=3), kept))).flatten(1)
+        for kept in (0.0, 0.9, 1.0)
+    }
+    for kept, noises in found.items():
+        alike = torch.corrcoef(torch.stack([noises[:-1].flatten(), noises[1:].flatten()]))[0, 1]
+        assert float(alike) == pytest.approx(kept, abs=0.01)
+        assert float(noises.std()) == pytest.approx(1, abs=0.02)  # never louder or softer than the net was trained for
+        assert torch.equal(noises[0], found[0.0][0])
+    still = frames(TINY, 3, options=Options(steps=3, keep_noise=1.0))
+    assert (still != frames(TINY, 3, options=Options(steps=3)))[1:].any() and PRESETS["released"].keep_noise == 0
 
 
 def test_half_precision_that_breaks_goes_on_in_a_wider_type(monkeypatch):

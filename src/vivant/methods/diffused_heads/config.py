@@ -36,7 +36,8 @@ class Config:
     the sound, ``audio_width`` numbers a frame, of the frame itself and of ``audio_reach`` frames on each side.
 
     Diffusion: cosine schedule; ``prediction`` of the net ("sample": the picture itself), ``learned_variance`` beside
-    it; ``sampler`` and ``steps`` are the usual ones of the preset.
+    it; ``sampler`` and ``steps`` are the usual ones of the preset. ``keep_noise``: correlation of a frame's noise with
+    that of the frame before; 0 in the paper, whose frames answer to fresh noise by a head that trembles.
     """
 
     image_size: int = 128
@@ -61,6 +62,7 @@ class Config:
     learned_variance: bool = True
     sampler: str = "ddpm"
     steps: int = 100
+    keep_noise: float = 0.0
     source_crop: CropConfig = CropConfig(1.3, -0.02)
     fps: int = 25
 
@@ -114,9 +116,10 @@ _LITE = Config(
     learned_variance=False,
     sampler="dpm-solver",
     steps=8,
+    keep_noise=0.98,
 )
-_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, motion_coarse=2)
-"""A smaller net for the paper's claims, trained once for each variant."""
+_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, motion_coarse=2, keep_noise=0.0)
+"""A smaller net for the paper's claims, trained once for each variant; its noise is as fresh as the paper's."""
 _TINY = Config(
     zero_start=False,
     image_size=32,
@@ -165,6 +168,11 @@ class Options:
     hold_colour: float = field(
         default=0.5, metadata={"help": "how much of a drift of the colours is taken back", "range": (0, 1)}
     )
+    keep_noise: float = field(
+        default=-1.0,
+        metadata={"help": "how alike the noise of neighbouring frames is: 0 fresh as in the paper, 1 the same for all "
+                  "frames, -1 the preset's", "range": (-1, 1)},
+    )  # fmt: skip
     upstream: bool = field(
         default=False,
         metadata={"help": "noise and rounding in the order of the published sampler; memory grows with the length"},

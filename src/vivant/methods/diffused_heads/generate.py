@@ -6,6 +6,7 @@ Nothing is kept in the modules; the same seed gives the same frames on every dev
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -160,7 +161,8 @@ class Generator:
         self, identity: Tensor, sounds: Iterator[Tensor], count: int, sampling: Sampling, options: Options
     ) -> Iterator[np.ndarray]:
         chain = self._chain(sampling)
-        noises = _noises(identity.shape, chain, count, options)
+        kept = self.config.keep_noise if options.keep_noise < 0 else options.keep_noise
+        noises = _noises(identity.shape, chain, count, options, kept)
         every = options.anchor_every if options.guard else 0
         config, rough = self.config, self.config.motion_noise if options.guard else 0.0
         motion = MotionFrames(
@@ -203,16 +205,19 @@ class Generator:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
-def _noises(shape: torch.Size, chain: FrameChain, count: int, options: Options) -> Iterator[Tensor]:
-    """For each frame its noise (1 or steps, 1, 3, S, S), drawn on the CPU.
+def _noises(shape: torch.Size, chain: FrameChain, count: int, options: Options, kept: float) -> Iterator[Tensor]:
+    """For each frame its noise (1 or steps, 1, 3, S, S), drawn on the CPU; ``kept``: its correlation with the noise of
+    the frame before.
 
-    ``upstream``: all starts first, then what the sampler adds, in the order of the published sampler.
+    ``upstream``: all starts first, then what the sampler adds, in the order of the published sampler, all fresh.
     """
     generator = torch.Generator().manual_seed(options.seed)
     more = chain.steps if chain.noisy else 0
     if not options.upstream:
+        noise = torch.randn((1 + more, *shape), generator=generator)
         for _ in range(count):
-            yield torch.randn((1 + more, *shape), generator=generator)
+            yield noise
+            noise = kept * noise + math.sqrt(1 - kept**2) * torch.randn(noise.shape, generator=generator)
         return
     starts = torch.randn((shape[0], count, *shape[1:]), generator=generator)
     for number in range(count):
