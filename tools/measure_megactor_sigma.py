@@ -8,8 +8,9 @@
 
 `claims`: speech alone, driver alone, both (the paper's ablation, with our own distances); a driver and speech that
 disagree, by weights W and by weights P that were trained without decoupling (`--set stage.settings.plain=1`); both
-amplitudes from 0 to 2. CLIPS: videos of turning heads for the driver's amplitude (default: the test set's). Results go
-to OUT/claims.json and, with --docs, to docs/results and docs/images.
+amplitudes from 0 to 2. CLIPS: videos of turning heads for the driver's amplitude (default: the test set's). `--parts`
+measures some of them alone. Results go to OUT/megactor_sigma_claims.json and, with --docs, to docs/results and
+docs/images.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +42,7 @@ from vivant.metrics.results import write_json
 from vivant.metrics.statistics import correlation
 from vivant.metrics.timing import machine
 from vivant.perception.tracking import follow
+from vivant.pipelines.evaluation.generate import shortened
 from vivant.pipelines.load import Pipeline, load
 
 METHOD = "megactor-sigma"
@@ -47,6 +50,9 @@ DRIVES = {"audio": "audio", "video": "video", "both": "both"}
 METRICS = "fvd-lite0,fid-lite0,feat-lite0,sync-c-lite,sync-d-lite,landmark-error,csim-dlib,flicker"
 AMPLITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
 GROUPS = ("speaker", "replay")
+PLOT = "images/megactor_sigma_{}_amplitude.png"
+LABELS = {"visual": "roll of the head, degrees", "audio": "opening of the mouth"}
+PARTS = ("table", "disagreement", "visual", "audio")
 UNRELATED = 0.3  # correlation of two mouths below which they say different things
 
 
@@ -89,7 +95,7 @@ def made(pipe: Pipeline, source: Path, frames: int, driver: Path | None, speech:
     """What is seen in the square that the method makes of the source's first frame."""
     result = pipe.animate(
         first(source, 1)[0],
-        None if driver is None else open_clip(driver),
+        None if driver is None else shortened(open_clip(driver), frames),
         audio=None if speech is None else sound(speech, frames),
         crop_only=True,
         fps=25,
@@ -112,7 +118,8 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
         words = [
             "evaluate", "method", "--method", METHOD, "--preset", args.preset, "--drive", word, "--data",
             str(args.test), "--limit", str(args.limit), "--frames", str(args.frames), "--metrics", METRICS, "--out",
-            str(out), "--device", args.device, "--fps", "25", "--size", "256", "--align", "face", "--sheets", "4",
+            str(out), "--device", args.device, "--dtype", args.dtype,
+            "--fps", "25", "--size", "256", "--align", "face", "--sheets", "4",
         ]  # fmt: skip
         words += [word for group in GROUPS for word in ("--group", group)]
         words += ["--weights", str(args.weights)] if args.weights else []
@@ -170,21 +177,25 @@ def mouth_range(motion: Motion) -> float:
 
 
 def claims(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything, as one mapping; results for the page of reproductions with --docs."""
+    """What --parts names, as one mapping; results for the page of reproductions with --docs."""
     rows = [row for row in read_manifest(args.test) if row.group in GROUPS]
     clips = [args.test / str(row.video) for row in rows][: args.limit]
     turning = sorted(args.turning.glob("*.mp4"))[: args.limit] if args.turning else clips
     seen = Seen(args.frames)
-    device = {"device": args.device, "dtype": "fp32"}
+    device = {"device": args.device, "dtype": args.dtype}
     pipe = load(METHOD, args.weights, args.preset, **device)
     found: dict[str, Any] = {
         "machine": machine(), "device": torch.cuda.get_device_name() if args.device == "cuda" else "CPU",
-        "clips": len(clips), "frames": args.frames, "table": table(args),
-        "disagreement": {"decoupled": disagreement(pipe, clips, seen, "auto")},
+        "clips": len(clips), "frames": args.frames,
     }  # fmt: skip
+    if "table" in args.parts:
+        found["table"] = table(args)
+    if "disagreement" in args.parts:
+        found["disagreement"] = {"decoupled": disagreement(pipe, clips, seen, "auto")}
     for name, shown, read in (("visual", turning, roll_range), ("audio", clips, mouth_range)):
-        found[f"{name} amplitude"] = amplitudes(pipe, shown, seen, name, read)
-    if args.plain:
+        if name in args.parts:
+            found[f"{name} amplitude"] = amplitudes(pipe, shown, seen, name, read)
+    if args.plain and "disagreement" in args.parts:
         other = load(METHOD, args.plain, args.preset, **device)
         for drive in ("both", "eyes"):
             found["disagreement"][f"plain, {drive}"] = disagreement(other, clips, seen, drive)
@@ -194,47 +205,49 @@ def claims(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def write_docs(found: dict[str, Any], args: argparse.Namespace) -> None:
-    """Four results and their plot."""
+    """A result for each part that was measured, and a plot of each amplitude."""
     place = found["machine"]
     hardware = f"{found['device']}, {place['cores']} cores of an {place['cpu']}, torch {place['torch']}"
     setting = f"preset {args.preset}, {found['clips']} held-out clips of {found['frames']} frames"
-    command = "python tools/measure_megactor_sigma.py claims test --weights W --plain P --turning CLIPS --docs docs"
-    plot = "images/megactor_sigma_amplitudes.png"
-    draw(found, args.docs / plot)
-    apart, both = found["disagreement"], {}
-    for drive, row in found["table"].items():
-        both |= {f"{name} {drive}": row[name] for name in ("fvd-lite0", "sync-c-lite") if name in row}
-    mine = {"mouth correlation with speech": apart["decoupled"]["mouth by speech"]}
-    mine |= {"lid correlation with driver": apart["decoupled"]["lids by driver"]}
-    mine |= {f"{key} ({name})": value for name, row in apart.items() for key, value in row.items()}
-    sizes = {
-        claim: {f"{word} range at {amount:g}": number(values) for amount, values in found[key].items()}
-        for claim, key, word in (
-            ("audio-amplitude", "audio amplitude", "mouth"), ("visual-amplitude", "visual amplitude", "motion"),
-        )
-    }  # fmt: skip
-    note = "Motion is the standard deviation of the head's roll in degrees."
-    for claim, numbers in {"both": both, "decoupling": mine, **sizes}.items():
-        picture, more = (plot, note if claim == "visual-amplitude" else "") if "amplitude" in claim else ("", "")
-        result = Result(f"megactor-{claim}", setting, numbers, command, hardware, picture, more)
+    command = shlex.join(["python", "tools/measure_megactor_sigma.py", *sys.argv[1:]])
+    numbers: dict[str, dict[str, Any]] = {}
+    if "table" in found:
+        numbers["both"] = {
+            f"{name} {drive}": row[name]
+            for drive, row in found["table"].items() for name in ("fvd-lite0", "sync-c-lite") if name in row
+        }  # fmt: skip
+    if "disagreement" in found:
+        apart = found["disagreement"]
+        mine = {"mouth correlation with speech": apart["decoupled"]["mouth by speech"]}
+        mine |= {"lid correlation with driver": apart["decoupled"]["lids by driver"]}
+        mine |= {f"{key} ({name})": value for name, row in apart.items() for key, value in row.items()}
+        numbers["decoupling"] = mine
+    for name, word in (("audio", "mouth"), ("visual", "motion")):
+        amounts = found.get(f"{name} amplitude", {})
+        if amounts:
+            draw(found, name, args.docs / PLOT.format(name))
+            numbers[f"{name}-amplitude"] = {f"{word} range at {a:g}": number(values) for a, values in amounts.items()}
+    for claim, row in numbers.items():
+        name = claim.partition("-")[0] if "amplitude" in claim else ""
+        note = "Motion is the standard deviation of the head's roll in degrees." if name == "visual" else ""
+        picture = PLOT.format(name) if name else ""
+        result = Result(f"megactor-{claim}", setting, row, command, hardware, picture, note)
         write_result(args.docs / "results" / f"megactor_{claim.replace('-', '_')}.json", result)
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
-    """Asked amplitude against measured motion, a thin line a clip."""
+def draw(found: dict[str, Any], name: str, path: Path) -> None:
+    """Asked amplitude against measured motion, a thin line a clip, their mean in red."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(4, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    labels = (("visual", "roll of the head, degrees"), ("audio", "opening of the mouth"))
-    for place, (name, text) in enumerate(labels):
-        axes = figure.add_subplot(1, 2, place + 1)
-        rows = np.array([found[f"{name} amplitude"][amount] for amount in AMPLITUDES])
-        axes.plot(AMPLITUDES, rows, color="tab:blue", linewidth=0.5, alpha=0.5)
-        axes.plot(AMPLITUDES, np.nanmean(rows, 1), color="tab:red", linewidth=2)
-        axes.set_xlabel(f"--strength.{name}")
-        axes.set_ylabel(f"deviation of the {text}")
+    axes = figure.add_subplot()
+    rows = np.array([found[f"{name} amplitude"][amount] for amount in AMPLITUDES])
+    axes.plot(AMPLITUDES, rows, color="tab:blue", linewidth=0.5, alpha=0.5)
+    axes.plot(AMPLITUDES, np.nanmean(rows, 1), color="tab:red", linewidth=2)
+    axes.set_xlabel(f"--strength.{name}")
+    axes.set_ylabel(f"deviation of the {LABELS[name]}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
@@ -321,6 +334,8 @@ def main() -> None:
     parser.add_argument("--turning", type=Path, help="claims: folder of videos of turning heads")
     parser.add_argument("--preset", default="lite")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="fp32", help="claims: number type of the nets (default: fp32)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="claims: what of them (default: all)")
     parser.add_argument("--limit", type=int, default=12, help="claims: clips (default: 12)")
     parser.add_argument("--frames", type=int, default=48, help="claims: frames of a clip (default: 48)")
     parser.add_argument("--docs", type=Path, help="claims: folder docs to write results and plots into")

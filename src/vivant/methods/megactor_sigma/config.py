@@ -91,8 +91,8 @@ PRESETS: dict[str, Config] = {
         prediction="v",
         window=12,
         overlap=2,
-        steps=6,
-        guidance=1.0,
+        steps=8,
+        guidance=2.0,
     ),
     "tiny": Config(
         net=PixArtConfig(

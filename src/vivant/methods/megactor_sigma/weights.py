@@ -45,7 +45,7 @@ def load_modules(
     """The modules of ``preset`` in evaluation mode on the CPU, in float32, with their weights.
 
     Args:
-        preset: ``lite`` (ours, bundled once it is trained), ``paper`` and ``tiny`` (random).
+        preset: ``lite`` (ours, bundled), ``paper`` and ``tiny`` (random).
         path: weights instead of the preset's own: one file of :func:`save_modules`, or a folder with PixArt-alpha's
             transformer as diffusers stores it, which both transformers then start from (:func:`from_pixart`);
             ``"pixart"`` takes that folder from the hub.
