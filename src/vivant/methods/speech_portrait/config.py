@@ -77,7 +77,7 @@ class Options:
     style: Style = field(
         default="alive",
         metadata={"help": "whose motion: natural that of people filmed while they read, lively that of made speech, "
-                  "alive the mouth of the first (and a quarter of the second's) with head, eyes and brows of the second"},
+                  "alive the mouth of the first (a quarter of the second) with head, eyes and brows of the second"},
     )  # fmt: skip
     hush: bool = field(default=True, metadata={"help": "close the mouth where nobody speaks"})
     stitching: bool = field(default=True, metadata={"help": "keep the shoulders in place"})
