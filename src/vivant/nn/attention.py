@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MOST_ROWS = 65_535
+"""What CUDA's fused attention takes at once."""
+
 
 class KeyValue(NamedTuple):
     """Projected context: ``key`` and ``value`` (R, heads, M, D)."""
@@ -23,6 +26,19 @@ class KeyValue(NamedTuple):
     def frames(self, count: int) -> KeyValue:
         """The same context seen by ``count`` frames: (R * count, heads, M, D)."""
         return KeyValue(*(t[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1) for t in self))
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention of (R, heads, N, D) for any number of rows R; ``mask`` as in torch.
+
+    CUDA's fused kernels take at most :data:`MOST_ROWS` rows. Attention over frames has one row a place of the latent
+    grid, so a few windows of 512 px at once have more.
+    """
+    if len(query) <= MOST_ROWS:
+        return F.scaled_dot_product_attention(query, key, value, mask)
+    parts = [t.split(MOST_ROWS) for t in (query, key, value)]
+    masks = mask.split(MOST_ROWS) if mask is not None and len(mask) > 1 else [mask] * len(parts[0])
+    return torch.cat([F.scaled_dot_product_attention(q, k, v, m) for q, k, v, m in zip(*parts, masks)])
 
 
 class Attention(nn.Module):
@@ -61,7 +77,7 @@ class Attention(nn.Module):
         """
         rows = seen.key.shape[0]
         query = self.split(self.to_q(x.reshape(rows, -1, x.shape[-1])))
-        found = F.scaled_dot_product_attention(query, seen.key, seen.value, mask)
+        found = attention(query, seen.key, seen.value, mask)
         return found.transpose(1, 2).flatten(2).view(x.shape)
 
     def project(self, found: Tensor) -> Tensor:
