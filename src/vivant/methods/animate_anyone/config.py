@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from vivant.core.crops import CropConfig
+from vivant.diffusion.clip_options import ReferenceNetOptions
 from vivant.nn.unet_blocks import UNetConfig
 
 _VIEW = CropConfig(4.0, 0.0, False, "mesh")
@@ -102,36 +103,9 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def _own(text: str, low: float, high: float) -> dict[str, Any]:
-    return {"help": f"{text}; without it the preset's own", "range": (low, high)}
-
-
 @dataclass(frozen=True)
-class Options:
+class Options(ReferenceNetOptions):
     """How a clip is made. Options that are None take the preset's own value."""
 
-    steps: int | None = field(default=None, metadata=_own("sampling steps", 1, 300))
-    guidance: float | None = field(default=None, metadata=_own("classifier-free guidance, 1 for none", 0, 30))
-    sampler: Literal["ddim", "euler", "dpm-solver", "lcm"] = field(default="ddim", metadata={"help": "sampler"})
-    window: int | None = field(default=None, metadata=_own("frames computed at once", 1, 32))
-    overlap: int | None = field(default=None, metadata=_own("frames that neighbouring windows share", 0, 31))
-    shift: int = field(
-        default=0, metadata={"help": "frames by which windows move on in every step, against seams", "range": (0, 31)}
-    )
-    batch: int = field(default=1, metadata={"help": "windows computed at once"})
     hands: bool = field(default=True, metadata={"help": "draw the hands"})
     face_points: bool = field(default=True, metadata={"help": "draw the points of the face, if the net knows them"})
-    guidance_from: float = field(
-        default=0.0, metadata={"help": "approximate: part of the schedule where guidance begins", "range": (0, 1)}
-    )
-    guidance_to: float = field(
-        default=1.0, metadata={"help": "approximate: part of the schedule where guidance ends", "range": (0, 1)}
-    )
-    reuse: int = field(
-        default=1, metadata={"help": "approximate: deep features serve so many steps; 1 is exact", "range": (1, 10)}
-    )
-    compile: bool = field(default=False, metadata={"help": "compile the net (slow start, then faster on GPUs)"})
-    upstream: bool = field(
-        default=False, metadata={"help": "as the released code does it, its mistakes included, for parity"}
-    )
-    seed: int = field(default=0, metadata={"help": "random seed"})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from vivant.core.crops import CropConfig
+from vivant.diffusion.clip_options import ClipOptions, ClipSampler
 from vivant.nn.driven_encoder import DRIVEN_WIDTHS
 from vivant.nn.pixart import PixArtConfig
 
@@ -110,16 +111,10 @@ PRESETS: dict[str, Config] = {
 }  # fmt: skip
 
 
-def _own(text: str, low: float, high: float) -> dict[str, Any]:
-    return {"help": f"{text}; without it the preset's own", "range": (low, high)}
-
-
 @dataclass(frozen=True)
-class Options:
+class Options(ClipOptions):
     """How a clip is made. Options that are None take the preset's own value."""
 
-    steps: int | None = field(default=None, metadata=_own("sampling steps", 1, 300))
-    guidance: float | None = field(default=None, metadata=_own("classifier-free guidance, 1 for none", 0, 30))
     drive: Literal["auto", "both", "eyes", "mouth"] = field(
         default="auto",
         metadata={"help": "what of the driver is shown to the net; auto: eyes if speech drives, too, else both"},
@@ -127,18 +122,4 @@ class Options:
     strength_visual: float = field(default=1.0, metadata={"help": "amplitude of the driver", "range": (0, 4)})
     strength_audio: float = field(default=1.0, metadata={"help": "amplitude of the speech", "range": (0, 10)})
     travel: bool = field(default=True, metadata={"help": "the driver's amplitude also scales how far the head travels"})
-    sampler: Literal["dpm-solver", "ddim", "euler", "lcm"] = field(default="dpm-solver", metadata={"help": "sampler"})
-    window: int | None = field(default=None, metadata=_own("frames computed at once", 1, 32))
-    overlap: int | None = field(default=None, metadata=_own("frames that neighbouring windows share", 0, 31))
-    shift: int = field(
-        default=0, metadata={"help": "frames by which windows move on in every step, against seams", "range": (0, 31)}
-    )
-    batch: int = field(default=1, metadata={"help": "windows computed at once"})
-    guidance_from: float = field(
-        default=0.0, metadata={"help": "approximate: part of the schedule where guidance begins", "range": (0, 1)}
-    )
-    guidance_to: float = field(
-        default=1.0, metadata={"help": "approximate: part of the schedule where guidance ends", "range": (0, 1)}
-    )
-    compile: bool = field(default=False, metadata={"help": "compile the net (slow start, then faster on GPUs)"})
-    seed: int = field(default=0, metadata={"help": "random seed"})
+    sampler: ClipSampler = field(default="dpm-solver", metadata={"help": "sampler"})

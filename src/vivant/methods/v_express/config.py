@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from vivant.core.crops import CropConfig
+from vivant.diffusion.clip_options import ReferenceNetOptions, own
 from vivant.nn.unet_blocks import UNetConfig
 from vivant.nn.v_kps import Retargeting
 
@@ -127,44 +128,17 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def _own(text: str, low: float, high: float) -> dict[str, Any]:
-    return {"help": f"{text}; without it the preset's own", "range": (low, high)}
-
-
 @dataclass(frozen=True)
-class Options:
+class Options(ReferenceNetOptions):
     """How a clip is made. Options that are None take the preset's own value."""
 
-    steps: int | None = field(default=None, metadata=_own("sampling steps", 1, 300))
-    guidance: float | None = field(default=None, metadata=_own("classifier-free guidance, 1 for none", 0, 30))
-    strength_audio: float | None = field(default=None, metadata=_own("strength of the speech", 0, 10))
-    strength_reference: float | None = field(default=None, metadata=_own("strength of the portrait", 0, 10))
-    sampler: Literal["ddim", "euler", "dpm-solver", "lcm"] = field(default="ddim", metadata={"help": "sampler"})
+    strength_audio: float | None = field(default=None, metadata=own("strength of the speech", 0, 10))
+    strength_reference: float | None = field(default=None, metadata=own("strength of the portrait", 0, 10))
     retarget: Retargeting = field(default="naive", metadata={"help": "how V-Kps of another face are used"})
     retarget_gain: float = field(
         default=1.0, metadata={"help": "gain of the nose's movement in 'offset'", "range": (-4, 4)}
-    )
-    window: int | None = field(default=None, metadata=_own("frames computed at once", 1, 32))
-    overlap: int | None = field(default=None, metadata=_own("frames that neighbouring windows share", 0, 31))
-    shift: int = field(
-        default=0, metadata={"help": "frames by which windows move on in every step, against seams", "range": (0, 31)}
-    )
-    batch: int = field(default=1, metadata={"help": "windows computed at once"})
-    guidance_from: float = field(
-        default=0.0, metadata={"help": "approximate: part of the schedule where guidance begins", "range": (0, 1)}
-    )
-    guidance_to: float = field(
-        default=1.0, metadata={"help": "approximate: part of the schedule where guidance ends", "range": (0, 1)}
-    )
-    reuse: int = field(
-        default=1, metadata={"help": "approximate: deep features serve so many steps; 1 is exact", "range": (1, 10)}
     )
     median: bool | None = field(default=None, metadata={"help": "median filter over space and time against flicker"})
     attributes: str = field(
         default="", metadata={"help": "labelled attributes as name=value pairs, 'happy=0.8,intensity=1'"}
     )
-    compile: bool = field(default=False, metadata={"help": "compile the net (slow start, then faster on GPUs)"})
-    upstream: bool = field(
-        default=False, metadata={"help": "as the released code does it, its mistakes included, for parity"}
-    )
-    seed: int = field(default=0, metadata={"help": "random seed"})
