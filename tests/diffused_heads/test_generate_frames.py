@@ -181,6 +181,30 @@ def test_motion_frames_are_the_last_ones_and_the_portrait_comes_back():
     assert torch.equal(MotionFrames(identity, 1, True).before(0), grey(identity))
 
 
+def test_a_leash_draws_motion_frames_to_the_portrait():
+    identity, drawn = gen("i", (1, 3, 4, 4)), gen("f", (1, 3, 4, 4))
+    seen = {}
+    for leash in (0.0, 0.25, 1.0):
+        motion = MotionFrames(identity, 2, False, leash=leash)
+        motion.add(drawn)
+        motion.add(drawn)
+        seen[leash] = motion.before(2)
+    both = torch.cat([identity, identity], 1)
+    assert torch.equal(seen[0.0], torch.cat([drawn, drawn], 1)) and torch.allclose(seen[1.0], both)
+    assert torch.allclose(seen[0.25], 0.75 * seen[0.0] + 0.25 * both)
+
+
+def test_noise_is_as_loud_as_the_preset_says(monkeypatch):
+    heard = []
+    run = FrameChain._run
+    monkeypatch.setattr(
+        FrameChain, "_run", lambda self, *given: heard.append(float(given[3].std())) or run(self, *given)
+    )
+    frames(TINY, 1)
+    frames(replace(TINY, noise_scale=0.5), 1)
+    assert heard[1] == pytest.approx(heard[0] / 2)
+
+
 def test_colours_are_held():
     identity = 0.3 * gen("i", (1, 3, 16, 16))
     free, held = ColourHold(identity, 0.0), ColourHold(identity, 1.0)

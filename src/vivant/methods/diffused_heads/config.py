@@ -32,12 +32,14 @@ class Config:
     identity frame and the same moved by a flow that the net tells ("warped").
 
     Conditions: ``motion_frames`` previous frames, ``grey_motion`` as luminance, ``motion_coarse`` pixels a side
-    averaged (1: as they are), ``motion_noise`` deviation of the noise on them under the drift guard; ``encoder`` of
-    the sound, ``audio_width`` numbers a frame, of the frame itself and of ``audio_reach`` frames on each side.
+    averaged (1: as they are); under the drift guard ``motion_noise``, deviation of the noise on them, and ``leash``,
+    share of the portrait that is blended into them; ``encoder`` of the sound, ``audio_width`` numbers a frame, of the
+    frame itself and of ``audio_reach`` frames on each side.
 
     Diffusion: cosine schedule; ``prediction`` of the net ("sample": the picture itself), ``learned_variance`` beside
-    it; ``sampler`` and ``steps`` are the usual ones of the preset. ``keep_noise``: correlation of a frame's noise with
-    that of the frame before; 0 in the paper, whose frames answer to fresh noise by a head that trembles.
+    it; ``sampler`` and ``steps`` are the usual ones of the preset. ``keep_noise``: correlation
+    of a frame's noise with that of the frame before, 0 in the paper; frames that answer to fresh noise show a head that
+    trembles. ``noise_scale``: deviation of the noise, below 1 for calmer frames.
     """
 
     image_size: int = 128
@@ -55,6 +57,7 @@ class Config:
     grey_motion: bool = False
     motion_coarse: int = 1
     motion_noise: float = 0.0
+    leash: float = 0.0
     encoder: Encoder = "window"
     audio_width: int = 256
     audio_reach: int = 2
@@ -63,6 +66,7 @@ class Config:
     sampler: str = "ddpm"
     steps: int = 100
     keep_noise: float = 0.0
+    noise_scale: float = 1.0
     source_crop: CropConfig = CropConfig(1.3, -0.02)
     fps: int = 25
 
@@ -113,13 +117,18 @@ _LITE = Config(
     copies="warped",
     motion_coarse=4,
     motion_noise=0.05,
+    leash=0.15,
     learned_variance=False,
     sampler="dpm-solver",
     steps=8,
     keep_noise=0.98,
+    noise_scale=0.8,
 )
-_CLAIMS = replace(_LITE, image_size=64, patch=2, width=64, motion_coarse=2, keep_noise=0.0)
-"""A smaller net for the paper's claims, trained once for each variant; its noise is as fresh as the paper's."""
+_CLAIMS = replace(
+    _LITE, image_size=64, patch=2, width=64, motion_coarse=2, keep_noise=0.0, noise_scale=1.0, leash=0.0
+)  # fmt: skip
+"""A smaller net for the paper's claims, trained once for each variant; its noise is as fresh as the paper's, and no
+leash holds the motion that is measured."""
 _TINY = Config(
     zero_start=False,
     image_size=32,

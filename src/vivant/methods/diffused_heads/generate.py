@@ -163,15 +163,12 @@ class Generator:
         chain = self._chain(sampling)
         kept = self.config.keep_noise if options.keep_noise < 0 else options.keep_noise
         noises = _noises(identity.shape, chain, count, options, kept)
-        every = options.anchor_every if options.guard else 0
-        config, rough = self.config, self.config.motion_noise if options.guard else 0.0
-        motion = MotionFrames(
-            identity, config.motion_frames, config.grey_motion, every, config.motion_coarse, rough, options.seed
-        )
+        motion = self._motion_frames(identity, options)
         hold = ColourHold(identity, options.hold_colour if options.guard else 0.0)
-        together, number = 1 if config.motion_frames else options.batch, 0
+        together, number = 1 if self.config.motion_frames else options.batch, 0
         while parts := list(islice(zip(sounds, noises), together)):
             audio, noise = torch.stack([a for a, _ in parts]), torch.cat([n for _, n in parts], 1).to(self.device)
+            noise = self.config.noise_scale * noise
             shown = motion.before(number).expand(len(parts), -1, -1, -1)
             frames, chain = self._drawn(chain, sampling, (shown, identity.expand(len(parts), -1, -1, -1), audio, noise))
             for frame in frames.split(1):
@@ -179,6 +176,19 @@ class Generator:
                 motion.add(frame)
                 yield to_frames(frame, options.upstream)[0]
             number += len(parts)
+
+    def _motion_frames(self, identity: Tensor, options: Options) -> MotionFrames:
+        config, guard = self.config, options.guard
+        return MotionFrames(
+            identity,
+            config.motion_frames,
+            config.grey_motion,
+            options.anchor_every if guard else 0,
+            config.motion_coarse,
+            config.motion_noise if guard else 0.0,
+            options.seed,
+            config.leash if guard else 0.0,
+        )
 
     def _drawn(
         self, chain: FrameChain, sampling: Sampling, given: tuple[Tensor, ...]

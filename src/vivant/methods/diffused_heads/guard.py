@@ -2,8 +2,9 @@
 
 Remedies at inference: the oldest motion frame becomes the portrait again every few frames (an option of the published
 training code); colours are held at those of the portrait; motion frames are shown coarse and a little noisy to nets
-that were trained so, so that only coarse motion passes from frame to frame and detail comes from the portrait. In
-training, motion frames have mistakes (:mod:`vivant.methods.diffused_heads.mistakes`).
+that were trained so, so that only coarse motion passes from frame to frame and detail comes from the portrait; and a
+share of the portrait is blended into them, so that the head comes back. In training, motion frames have mistakes
+(:mod:`vivant.methods.diffused_heads.mistakes`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def _smooth(small: Tensor, frames: Tensor) -> Tensor:
 class MotionFrames:
     """The last frames that were drawn, at first the portrait (B, 3, S, S) in all places.
 
-    They are shown coarse by ``factor`` (:func:`coarse`) with noise of deviation ``noise`` (:func:`grain`).
+    They are shown coarse by ``factor`` (:func:`coarse`) with noise of deviation ``noise`` (:func:`grain`); a share
+    ``leash`` of the portrait is blended into them, which draws a head that wanders back to where it began.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class MotionFrames:
         factor: int = 1,
         noise: float = 0.0,
         seed: int = 0,
+        leash: float = 0.0,
     ) -> None:
+        self._leash = leash
         self._grey, self._every, self._factor, self._noise = as_grey, anchor_every, factor, noise
         self._identity = self._seen(identity)
         self._frames = deque([self._identity] * count, maxlen=count)
@@ -72,7 +76,7 @@ class MotionFrames:
         every so many frames."""
         if self._frames and self._every and number and number % self._every == 0:
             self._frames[0] = self._identity
-        shown = torch.cat([self._empty, *self._frames], 1)
+        shown = torch.cat([self._empty, *(torch.lerp(f, self._identity, self._leash) for f in self._frames)], 1)
         if self._noise and self._frames:
             shown = (shown + self._noise * grain(shown, self._factor, self._generator)).clamp(-1, 1)
         return shown
