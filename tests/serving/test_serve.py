@@ -18,6 +18,7 @@ import requests
 from PIL import Image
 from serving_tools import TOKENS, Server
 
+from vivant.apps.serving.settings import Served, Settings
 from vivant.core.clip import Audio
 from vivant.media.video import open_clip
 from vivant.media.writer import VideoWriter
@@ -279,7 +280,7 @@ def test_bombs_and_broken_files_are_refused_in_one_sentence(server, bad_uploads)
         ({"options": [1]}, "an object of names"),
         ({"text": "x" * 3000}, "at most 2000 characters"),
         ({"text": "hello", "voice": "flite:../../voice.flitevox"}, "is no name"),
-        ({"text": "hello"}, "not driven by audio"),
+        ({"method": "live-portrait", "text": "hello"}, "not driven by audio"),
         ({"lora": ["/etc/passwd"]}, "no word of a job 'lora'"),
         ("[1]", "is no object"),
         ("{", "is not JSON"),
@@ -293,6 +294,24 @@ def test_wrong_words_are_refused(server, face, job, sentence):
     answer = server.post({"source": face}, words, TOKENS[0])
     assert answer.status_code in (413, 422) and sentence in answer.json()["detail"], answer.text
     assert folders(server) == before
+
+
+@pytest.mark.parametrize(
+    "roles, method",
+    [
+        ({"driving"}, "live-portrait"),
+        ({"sliders"}, "live-portrait"),
+        ({"audio"}, "speech-portrait"),
+        ({"driving", "audio"}, "photo-rig"),
+        ({"keypoints"}, "live-portrait"),  # none takes them: the first says so
+        (set(), "live-portrait"),
+    ],
+)
+def test_a_job_that_names_no_method_goes_to_one_that_takes_it(tmp_path, roles, method):
+    served = tuple(Served(name, "tiny") for name in ("live-portrait", "speech-portrait", "photo-rig"))
+    settings = Settings(tmp_path, served)
+    assert settings.find(None, None, roles) == settings.find(None, "tiny", roles) == Served(method, "tiny")
+    assert settings.find("photo-rig", None, roles).method == "photo-rig"
 
 
 def test_paths_lead_nowhere(server, face):
@@ -331,3 +350,6 @@ def test_the_ten_line_client_of_the_page(server, face, driver_path, tmp_path, mo
     exec(compile(code, "docs/serve.md", "exec"), {})
     assert open_clip(tmp_path / "out.mp4").count == 5
     assert json.loads(requests.get(f"{server.url}/health", timeout=9).text)["jobs"]["failed"] == 0
+    (tmp_path / "face.jpg").write_bytes(b"no picture")
+    with pytest.raises(SystemExit, match="source"):  # the server's sentence, no KeyError
+        exec(compile(code, "docs/serve.md", "exec"), {})

@@ -78,7 +78,9 @@ def test_microphone_moves_the_portrait(page, wait_until):
     frame.locator("#drive").select_option("microphone")
     frame.locator("#example").click()
     frame.locator("#start:enabled").wait_for()
-    frame.locator("#method").select_option("speech-portrait")
+    assert frame.locator("#method").input_value() == "speech-portrait"
+    assert frame.locator("#preset").input_value() == "lite"
+    assert not frame.locator("#view").is_visible(), "an empty camera picture stands beside the portrait"
     frame.locator("#preset").select_option("tiny")
     frame.locator("#start").click()
     wait_until(lambda: count(frame) >= 5, 90)

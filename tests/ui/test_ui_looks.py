@@ -8,6 +8,14 @@ NAMELESS = """() => [...document.querySelectorAll('input, select, textarea, butt
     || e.querySelector('[alt]:not([alt=""])') || (e.labels && e.labels[0] && e.labels[0].innerText)))
   .map(e => e.outerHTML.slice(0, 160))
 """
+COVERED = """() => {
+  const box = document.querySelector('#edit-result').getBoundingClientRect();
+  return [...document.querySelectorAll('[data-testid="block-info"]')].filter(e => e.offsetParent)
+    .map(e => [e, e.getBoundingClientRect()]).map(([e, r]) => [e, r.x + r.width / 4, r.y + r.height / 2])
+    .filter(([e, x, y]) => y > box.top && y < box.bottom && x > box.left && x < box.right
+      && e.contains(document.elementFromPoint(x, y))).map(([e]) => e.innerText)
+}"""
+"""Names of inputs that are seen through the picture that stays in sight."""
 
 
 @pytest.fixture
@@ -42,6 +50,7 @@ def test_phone_shows_everything_in_its_width(phone):
     phone.get_by_text("Lips", exact=True).first.scroll_into_view_if_needed()
     box = phone.locator("#edit-result").bounding_box()
     assert 0 <= box["y"] < 844 / 2, "the edited picture is out of sight while the sliders are moved"
+    assert phone.evaluate(COVERED) == [], "labels are drawn over the edited picture"
     phone.goto(phone.url.rstrip("/") + "/live")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 

@@ -192,6 +192,16 @@ def test_models_list_licence_and_size():
     assert rows["v-express"][3] == "forbidden"
 
 
+def test_sizes_of_weights_are_computed_for_who_looks_only(client):
+    """They take seconds of processor time, which the first preview needs."""
+    from vivant.apps.ui.desk import Desk
+    from vivant.apps.ui.page import build_page
+
+    with Desk("cpu", "tiny") as desk:
+        page = build_page(desk)
+    assert [event for made in page.fns.values() if made.name == "all_rows" for _, event in made.targets] == ["select"]
+
+
 def test_live_socket_moves_a_portrait(client, portrait_path, driver_frames):
     from vivant.pipelines.live import decode_jpeg, encode_jpeg
 

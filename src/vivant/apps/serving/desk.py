@@ -12,6 +12,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -251,7 +252,7 @@ def checked_words(settings: Settings, files: dict[str, Path], given: dict[str, A
             raise ConfigError(f"The format '{ending!s:.20}' is unknown: use one of {', '.join(FORMATS)}.")
         if not driven and not words.get("sliders"):
             raise ConfigError("Nothing drives the portrait: send a file driving or audio, text, or sliders.")
-        served = settings.find(words.get("method"), words.get("preset"))
+        served = settings.find(words.get("method"), words.get("preset"), _roles(files, words))
         words |= loading(settings, served.method, served.preset)
         words |= {role: path.name for role, path in files.items()} | {"output": f"result.{ending}"}
         job = read_job(placed(words, Path("/")))
@@ -262,6 +263,12 @@ def checked_words(settings: Settings, files: dict[str, Path], given: dict[str, A
     except VivantError as error:
         raise RefusedError(422, str(error)) from None
     return words
+
+
+def _roles(files: Iterable[str], words: Mapping[str, Any]) -> set[str]:
+    """What drives a job."""
+    roles = {role for role in files if role != "source"}
+    return roles | ({"audio"} if "text" in words else set()) | ({"sliders"} if words.get("sliders") else set())
 
 
 def check_speech(words: dict[str, Any]) -> None:

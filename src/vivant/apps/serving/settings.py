@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,17 +68,27 @@ class Settings:
     grace_seconds: float = 30.0
     tokens: tuple[str, ...] = ()
 
-    def find(self, method: str | None, preset: str | None) -> Served:
-        """The served method that a job asks for.
+    def find(self, method: str | None, preset: str | None, roles: Collection[str] = ()) -> Served:
+        """The served method that a job asks for; where several fit, the first that takes what the job brings.
+
+        ``roles``: what drives, among ``driving``, ``audio``, ``keypoints`` and ``sliders``.
 
         Raises:
             ConfigError: it is not served here.
         """
-        for served in self.served:
-            if method in (None, served.method) and preset in (None, served.preset):
-                return served
-        names = ", ".join(f"{served.method}:{served.preset}" for served in self.served)
-        raise ConfigError(f"'{method or 'any method'}:{preset or 'any preset'}' is not served here; served: {names}.")
+        fit = [item for item in self.served if method in (None, item.method) and preset in (None, item.preset)]
+        if not fit:
+            names = ", ".join(f"{item.method}:{item.preset}" for item in self.served)
+            asked = f"{method or 'any method'}:{preset or 'any preset'}"
+            raise ConfigError(f"'{asked}' is not served here; served: {names}.")
+        return next((item for item in fit if _takes(item.method, roles)), fit[0])
+
+
+def _takes(method: str, roles: Collection[str]) -> bool:
+    """Whether a method can be driven by all of ``roles``."""
+    able = get_method(method).capabilities
+    takes = {"driving": able.driving or able.pose, "audio": able.audio, "keypoints": able.keypoints}
+    return all({**takes, "sliders": able.sliders}[role] for role in roles)
 
 
 def read_tokens(path: Path) -> tuple[str, ...]:

@@ -50,9 +50,11 @@ def published_rows() -> list[list[str]]:
     return found
 
 
-def all_rows() -> list[list[str]]:
-    """What the table shows; sizes take seconds to compute the first time, so it is asked for when a page opens."""
-    return [*bundled_rows(), *published_rows()]
+def all_rows() -> Iterator[list[list[str]]]:
+    """What the table shows, first what is here: other sizes take seconds the first time, so only who looks asks."""
+    here = bundled_rows()
+    yield here
+    yield [*here, *published_rows()]
 
 
 class ModelsTab:
@@ -66,7 +68,7 @@ class ModelsTab:
         )
         self.table = gr.Dataframe(
             None, headers=list(HEADERS), interactive=False, wrap=True, max_height=420,
-            elem_id="models-table", label="Weights", column_widths=["20%", "20%", "28%", "14%", "18%"],
+            elem_id="models-table", label="Weights", column_widths=["180px", "180px", "260px", "130px", "140px"],
         )  # fmt: skip
         names = [name for name, entry in catalogue().items() if entry.repo]
         self.choice = gr.Dropdown(names, value=None, label="Published weights to download", elem_id="models-choice")
@@ -80,10 +82,10 @@ class ModelsTab:
         self.message = message("models-message")
         self.notes = gr.HTML("", elem_id="models-notes")
 
-    def wire(self, page: Any) -> None:
-        """Connect the events."""
+    def wire(self, tab: Any) -> None:
+        """Connect the events; ``tab``: which shows this one."""
         how: dict[str, Any] = {"api_visibility": "private"}
-        page.load(all_rows, None, self.table, show_progress="hidden", **how)
+        tab.select(all_rows, None, self.table, show_progress="hidden", **how)
         found = [self.message, self.facts, self.agree, self.go, self.cancel]
         self.choice.change(self._forget, None, found, show_progress="hidden", **how)
         self.ask.click(told(self.message, self._ask), [self.choice], found, show_progress="minimal", **how)

@@ -34,13 +34,13 @@ def build_page(desk: Desk) -> Any:
                 gr.HTML(LIVE, padding=False)
             with gr.Tab("Batch", id="batch"):
                 batch = BatchTab(desk, animate)
-            with gr.Tab("Models", id="models"):
+            with gr.Tab("Models", id="models") as models_tab:
                 models = ModelsTab(desk)
             with gr.Tab("Evaluate", id="evaluate"):
                 evaluate = EvaluateTab(desk)
         for tab in (animate, edit, batch, evaluate):
             tab.wire()
-        models.wire(page)
+        models.wire(models_tab)
         wire(desk, [animate.panel, edit.panel], [animate.message, edit.message], photo, face)
         wire_settings(desk, animate)
     return page

@@ -53,6 +53,7 @@ async function loadMethods() {
 }
 
 function listMethods() {
+  for (const part of document.querySelectorAll('.of-camera')) part.hidden = drive() !== 'camera';
   const able = state.methods.filter((row) => row[drive()]);
   fill($('method'), able.map((row) => [row.title, row.name]), able[0] && able[0].name);
   fill($('camera'), [['the usual one', '']], '');
