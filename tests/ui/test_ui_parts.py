@@ -192,14 +192,26 @@ def test_models_list_licence_and_size():
     assert rows["v-express"][3] == "forbidden"
 
 
-def test_sizes_of_weights_are_computed_for_who_looks_only(client):
-    """They take seconds of processor time, which the first preview needs."""
+@pytest.fixture(scope="module")
+def handlers():
+    """What answers the page's events."""
+    pytest.importorskip("gradio", reason="the extra 'ui' is not installed")
     from vivant.apps.ui.desk import Desk
     from vivant.apps.ui.page import build_page
 
     with Desk("cpu", "tiny") as desk:
-        page = build_page(desk)
-    assert [event for made in page.fns.values() if made.name == "all_rows" for _, event in made.targets] == ["select"]
+        return list(build_page(desk).fns.values())
+
+
+def test_sizes_of_weights_are_computed_for_who_looks_only(handlers):
+    """They take seconds of processor time, which the first preview needs."""
+    assert [event for made in handlers if made.name == "all_rows" for _, event in made.targets] == ["select"]
+
+
+def test_the_answer_to_cancel_cannot_wipe_out_what_the_work_says(handlers):
+    """It may come after the work's last word."""
+    found = [made for made in handlers if made.name == "_cancel"]
+    assert len(found) == 3 and not any(made.outputs for made in found)
 
 
 def test_live_socket_moves_a_portrait(client, portrait_path, driver_frames):

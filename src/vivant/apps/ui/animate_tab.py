@@ -12,7 +12,7 @@ from vivant.apps.ui.desk import Desk
 from vivant.apps.ui.forms import OPTION, SLIDER, STRENGTH, MethodForm
 from vivant.apps.ui.photo import Photo, PhotoPanel, crop_panel
 from vivant.apps.ui.say import voices
-from vivant.apps.ui.telling import alert, followed, message, notes, problem, told
+from vivant.apps.ui.telling import alert, followed, message, notes, problem
 from vivant.apps.ui.work import Work
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, all_methods, default_method, get_method
@@ -157,7 +157,7 @@ class AnimateTab:
             [self.message, self.bar, self.cancel, self.video, self.download, self.record, self.notes],
             concurrency_limit=1, concurrency_id="work", **private,
         )  # fmt: skip
-        self.cancel.click(told(self.message, self._cancel), None, [self.message], queue=False, **private)
+        self.cancel.click(self._cancel, None, None, queue=False, **private)
 
     def _driven_by(self, drive: str, method: str) -> dict[Any, Any]:
         able = methods_for(drive)
@@ -182,9 +182,8 @@ class AnimateTab:
 
         return str(sound_of(asset("demo/driver.mp4"), self.desk.place("example.wav")))
 
-    def _cancel(self, request: gr.Request) -> dict[Any, Any]:
+    def _cancel(self, request: gr.Request) -> None:
         self.desk.cancel(str(request.session_hash))
-        return {}
 
     def _job(self, photo: Photo | None, face: str, drives: dict[str, Any], row: dict[str, Any]) -> Job:
         if photo is None:
@@ -218,10 +217,10 @@ class AnimateTab:
         yield from followed(work, self.bar, self.cancel, self.message, lambda made: self._made(job, made))
 
     def _made(self, job: Job, made: Any) -> dict[Any, Any]:
-        told = [f"{made.frames} frames in {made.seconds:.1f} s.", *made.warnings]
+        said = [f"{made.frames} frames in {made.seconds:.1f} s.", *made.warnings]
         return {
             self.video: gr.update(value=job.output, visible=True),
             self.download: gr.update(value=job.output, visible=True),
             self.record: gr.update(value=f"{job.output}.json", visible=True),
-            self.notes: notes(told),
+            self.notes: notes(said),
         }
