@@ -51,7 +51,12 @@ METRICS = "fvd-lite0,fid-lite0,feat-lite0,sync-c-lite,sync-d-lite,landmark-error
 AMPLITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
 GROUPS = ("speaker", "replay")
 PLOT = "images/megactor_sigma_{}_amplitude.png"
-LABELS = {"visual": "roll of the head, degrees", "audio": "opening of the mouth"}
+LABELS = {"visual": "roll, degrees", "audio": "opening of the mouth"}
+NOTES = {
+    "both": "The distances are our own small nets', not the paper's FVD and Sync-C; few clips leave them uncertain.",
+    "visual": "Motion is the standard deviation of the head's roll in degrees.",
+    "audio": "Range is the standard deviation of the mouth's opening; at 0 nothing is heard, and what moves is chance.",
+}
 PARTS = ("table", "disagreement", "visual", "audio")
 UNRELATED = 0.3  # correlation of two mouths below which they say different things
 
@@ -229,7 +234,7 @@ def write_docs(found: dict[str, Any], args: argparse.Namespace) -> None:
             numbers[f"{name}-amplitude"] = {f"{word} range at {a:g}": number(values) for a, values in amounts.items()}
     for claim, row in numbers.items():
         name = claim.partition("-")[0] if "amplitude" in claim else ""
-        note = "Motion is the standard deviation of the head's roll in degrees." if name == "visual" else ""
+        note = NOTES.get(name or claim, "")
         picture = PLOT.format(name) if name else ""
         result = Result(f"megactor-{claim}", setting, row, command, hardware, picture, note)
         write_result(args.docs / "results" / f"megactor_{claim.replace('-', '_')}.json", result)
@@ -247,7 +252,7 @@ def draw(found: dict[str, Any], name: str, path: Path) -> None:
     axes.plot(AMPLITUDES, rows, color="tab:blue", linewidth=0.5, alpha=0.5)
     axes.plot(AMPLITUDES, np.nanmean(rows, 1), color="tab:red", linewidth=2)
     axes.set_xlabel(f"--strength.{name}")
-    axes.set_ylabel(f"deviation of the {LABELS[name]}")
+    axes.set_ylabel(f"deviation, {LABELS[name]}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
 
