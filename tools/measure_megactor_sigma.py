@@ -21,7 +21,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def follows(driver: Motion, result: Motion, name: str) -> float:
 
 
 def table(args: argparse.Namespace) -> dict[str, Any]:
-    """`vivant evaluate method` for each mix of drivers; {drive: {metric: {value, low, high}}}."""
+    """`vivant evaluate method` for each mix of drivers; {drive or "truth": {metric: {value, low, high}}}."""
     found: dict[str, Any] = {}
     for drive, word in DRIVES.items():
         out = args.out / f"table_{drive}"
@@ -131,8 +131,14 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
         if vivant(words):
             raise VivantError(f"The table's row '{drive}' could not be measured: see above.")
         rows = json.loads((out / "results.json").read_text())["metrics"]
-        found[drive] = {name: {key: row.get(key) for key in ("value", "low", "high")} for name, row in rows.items()}
+        found[drive] = {name: bounds(row) for name, row in rows.items()}
+        found["truth"] = {name: bounds(row["truth"]) for name, row in rows.items() if row.get("truth")}
     return found
+
+
+def bounds(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A number with its interval."""
+    return {key: row.get(key) for key in ("value", "low", "high")}
 
 
 def other_speech(clips: Sequence[Path], at: int, seen: Seen) -> Path | None:
