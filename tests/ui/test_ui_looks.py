@@ -51,6 +51,8 @@ def test_phone_shows_everything_in_its_width(phone):
     box = phone.locator("#edit-result").bounding_box()
     assert 0 <= box["y"] < 844 / 2, "the edited picture is out of sight while the sliders are moved"
     assert phone.evaluate(COVERED) == [], "labels are drawn over the edited picture"
+    show(phone, "Models")  # from a menu that opens over the edited picture
+    phone.locator("#models-table").get_by_text("18.3 MB").first.wait_for()
     phone.goto(phone.url.rstrip("/") + "/live")
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
 
