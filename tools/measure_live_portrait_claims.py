@@ -50,7 +50,7 @@ def sweep(pipe: Pipeline, finder: FaceFinder, still: Path, part: str) -> np.ndar
 def number(values: Sequence[float], unit: str = "") -> dict[str, Any]:
     """Mean over stills with its bootstrap interval."""
     found = bootstrap(np.array(values, np.float64).reshape(-1, 1), mean_of)
-    row = {"value": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4)}
+    row = {name: round(getattr(found, name), 4) + 0.0 for name in ("value", "low", "high")}  # + 0.0: no -0.0
     return row | ({"unit": unit} if unit else {})
 
 
