@@ -319,12 +319,12 @@ def test_paths_lead_nowhere(server, face):
         for path in ("", "/result", "/record"):
             answer = server.get(f"/v1/jobs/{requests.utils.quote(name, safe='%./')}{path}", TOKENS[0])
             assert answer.status_code == 404, (name, answer.status_code)
-    evil = {"source": ("../../../evil.png", face, "image/png")}
+    evil = {"source": ("../../../climbed-out.png", face, "image/png")}
     job = server.post(evil, {"sliders": {"yaw": 2}}, TOKENS[0]).json()["id"]
     assert server.wait(job, TOKENS[0])["state"] == "done"
     names = {path.name for path in (server.folder / job).iterdir()}
     assert names == {"source", "result.png", "result.png.json"}
-    assert not list(Path(server.folder).parent.rglob("evil*"))
+    assert not list(Path(server.folder).parent.rglob("climbed-out*"))
 
 
 def test_it_describes_itself(server):
