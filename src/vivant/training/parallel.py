@@ -4,6 +4,7 @@ one."""
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -27,6 +28,9 @@ def stop() -> None:
     """Leave the other processes."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
+        # Gloo's threads let go of the last messages' tensors after the messages are through, and need the
+        # interpreter's lock for it. One that waits for the lock when the interpreter ends aborts the process.
+        time.sleep(_LET_GO)
 
 
 def rank() -> int:
@@ -38,6 +42,9 @@ def world() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
+
+_LET_GO = 0.25
+"""Seconds for which the other threads have the interpreter to themselves at the end."""
 
 _MESSAGE = 64_000_000
 """Numbers that travel at once; more of them in one message would only need more memory."""
