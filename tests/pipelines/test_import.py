@@ -6,9 +6,10 @@ import time
 
 import vivant
 
+HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "ai_edge_litert", "PIL"}
 PROBE = (
     "import sys, time; begin = time.process_time(); import vivant; spent = time.process_time() - begin;"
-    "print(spent, sorted(set(sys.modules) & {'torch', 'numpy', 'cv2', 'av', 'scipy', 'ai_edge_litert', 'PIL'}))"
+    f"print(spent, sorted(set(sys.modules) & {HEAVY}))"
 )
 
 
@@ -31,6 +32,17 @@ def test_help_needs_no_torch():
     assert done.returncode == 0, done.stderr
     assert "--slider.smile" in done.stdout and "--reference_image_path" not in done.stdout
     assert time.perf_counter() - begin < 30
+
+
+def test_the_package_runs_as_the_command():
+    words = [sys.executable, "-X", "importtime", "-m", "vivant"]
+    done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"vivant {vivant.__version__}\n")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "vivant.apps.cli" in loaded and not loaded & HEAVY
+    refused = subprocess.run([sys.executable, "-m", "vivant", "nonsense"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and refused.stderr.startswith("vivant: ")
+    assert "Traceback" not in refused.stderr
 
 
 def test_public_names():
