@@ -1,5 +1,6 @@
 """A rig's frames against the photo, its labels against the frames, and both rasterisers against each other."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -11,6 +12,7 @@ from vivant.core.errors import ConfigError
 from vivant.perception.faces import FaceFinder
 from vivant.rig import raster
 from vivant.rig.build import PhotoRig, RigRejected
+from vivant.rig.limits import reach_of
 from vivant.rig.motion import EXPRESSION_NAMES, RigMotion, expression_vector
 from vivant.rig.render import Region
 
@@ -39,6 +41,28 @@ def test_the_first_frame_is_the_photo(rig):
     difference = np.abs(frame.image.astype(float) - shown(rig, rig.image)).mean(-1)
     assert person.mean() > 0.3
     assert difference[person].mean() < 1.5 and np.percentile(difference[person], 99) < 10
+
+
+@pytest.fixture(scope="module")
+def turned(rig):
+    """A still whose head is turned to the person's right, so that the far cheek is hidden."""
+    frame = rendered(rig, 256, pose=(16, 0, 0, 0, 0, 0))
+    return PhotoRig.build(frame.image, frame.landmarks, (frame.regions > 0).astype(np.float32), window="all")
+
+
+def test_a_hidden_cheek_takes_colours_of_the_other_one_only_when_it_is_turned_into_view(turned):
+    plain = replace(turned, skin=replace(turned.skin, mirror=turned.skin.mirror * 0))
+    differ = []
+    for yaw in (0, 5, -16):
+        ours, without = (rendered(one, 256, pose=(yaw, 0, 0, 0, 0, 0)).image.astype(int) for one in (turned, plain))
+        differ.append(np.abs(ours - without).max())
+    assert turned.skin.mirror.max() > 0.9 and differ[0] == differ[1] == 0 and differ[2] > 10
+
+
+def test_a_turned_head_goes_back_only_as_far_as_its_far_side_is_known(turned):
+    own, reach = turned.shape.placement.angles()[0], reach_of(turned)
+    assert own > 10
+    assert reach.lowest[0] == pytest.approx(-(28 - (own - 4))) and reach.highest[0] == pytest.approx(30 - own)
 
 
 def test_labels_lie_where_a_detector_sees_them(rig):

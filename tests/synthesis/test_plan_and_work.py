@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_a_process_that_dies_takes_only_its_job_with_it():
     good = {o.job: o.result for o in outcomes if not o.problem}
     assert good == {n: n * n for n in (0, 1, 2, 4, 6, 8)}
     assert "died" in next(o.problem for o in outcomes if o.job == 7)
+
+
+class LoadsTorch:
+    """Loads torch while a process unpacks it, as the arguments of rendering do."""
+
+    def __reduce__(self):
+        return import_module, ("torch",)
+
+
+def count_threads(torch, _job: int) -> tuple[int, ...]:
+    return torch.get_num_threads(), *(int(os.environ[name]) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"))
+
+
+def make_counter(torch):
+    return partial(count_threads, torch)
+
+
+def test_many_processes_use_one_thread_each_and_leave_the_environment_as_it_was(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert [o.result for o in run_jobs(make_counter, (LoadsTorch(),), range(2), 2)] == [(1, 1, 1)] * 2
+    assert os.environ["OMP_NUM_THREADS"] == "3" and "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_stills_are_found_with_their_licences(tmp_path):

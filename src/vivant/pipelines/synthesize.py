@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 75)}
 """Group of the manifest's rows and usual number of frames, by motion."""
-_ON_ONE_GPU = 6  # processes: fitting and encoding stay on the CPU
+_ON_ONE_GPU = 6  # processes that draw: each holds the libraries of a GPU in its memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--takes-per-motion", type=int, default=1, metavar="N",
                         help="render every motion on N people, the same take (default: 1)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes (default: one a core; on a GPU at most 6)")
+    parser.add_argument("--workers", type=int, help="processes (default: one a core; at most 6 draw on a GPU)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
     parser.add_argument("--quality", type=int, default=18, help="x264's constant rate factor (default: 18)")
     parser.add_argument("--supersample", type=int, default=2, help="draw so many times finer and average (default: 2)")
@@ -123,7 +123,7 @@ class Synthesis:
         self.frames = args.frames or usual
         check_options(args, self.frames)
         self.held_out = _names(args.held_out)
-        self.workers = args.workers or self._usual_workers()
+        self.drawing = self._drawing_processes()
 
     def run(self) -> str:
         """Everything. Returns what a person wants to know at the end."""
@@ -160,10 +160,16 @@ class Synthesis:
         else:
             self._source()
 
-    def _usual_workers(self) -> int:
+    @property
+    def workers(self) -> int:
+        """Processes of everything but drawing, which happens on the CPU."""
         from vivant.data.synthesis.work import default_workers
 
-        return min(_ON_ONE_GPU, default_workers()) if self._on_gpu() else default_workers()
+        return self.args.workers or default_workers()
+
+    def _drawing_processes(self) -> int:
+        on_gpu = self._on_gpu()  # also with --workers: a device that is not there is said at once
+        return self.args.workers or (min(_ON_ONE_GPU, self.workers) if on_gpu else self.workers)
 
     def _on_gpu(self) -> bool:
         import torch
@@ -182,7 +188,7 @@ class Synthesis:
         from vivant.data.synthesis.survey import survey, write_rejected
 
         people = survey(
-            stills, self.stills, self.out, self.workers, not self.args.no_redetect, self.args.device,
+            stills, self.stills, self.out, self.workers, not self.args.no_redetect, "cpu",
             self._bar("looking at stills", "still"),
         )  # fmt: skip
         write_rejected(
@@ -277,7 +283,7 @@ class Synthesis:
         work = (self.out, self.stills, source, self._style(), self.args.seed)
         started, frames, failed = time.monotonic(), 0, []
         try:
-            for outcome in self._bar("clips", "clip")(run_jobs(_worker, work, left, self.workers), len(left)):
+            for outcome in self._bar("clips", "clip")(run_jobs(_worker, work, left, self.drawing), len(left)):
                 if outcome.result is None:
                     failed.append({"what": "clip", "id": outcome.job.id, "reason": outcome.problem})
                 else:
@@ -289,7 +295,7 @@ class Synthesis:
         speed = f"{frames} frames in {seconds:.0f} s, {frames / max(seconds, 1e-9):.1f} frames per second"
         lost = f", {len(failed)} clips failed (rejected.jsonl says why)" if failed else ""
         return (
-            f"{len(left) - len(failed)} new clips ({speed}, {self.workers} processes){lost}; "
+            f"{len(left) - len(failed)} new clips ({speed}, {self.drawing} processes){lost}; "
             f"{good} of {looked_at} stills used; {len(rows)} clips in {self.out / 'manifest.jsonl'}."
         )
 

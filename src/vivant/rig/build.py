@@ -140,7 +140,7 @@ class PhotoRig:
             supersample: draw at this multiple of ``size`` and average.
             background: (size, size, 3) uint8 to put behind the person instead of the still's own.
             device: "auto" draws on a CUDA device where there is one, else on the CPU.
-            batch: frames drawn at once; None takes 1 on the CPU and 16 on a GPU.
+            batch: frames drawn at once; None takes 1 on the CPU and up to 16 on a GPU, as many as memory is meant for.
             sway: how much the shoulders follow the head and breathe; 0 keeps them still.
 
         Raises:

@@ -18,6 +18,7 @@ _MOST = (28.0, 15.0, 22.0)  # degrees away from the still
 _WITH_GLASSES, _WITH_LONG_HAIR = 15.0, 20.0  # yaw: frames bend, lobes of hair stand beside the jaw
 _CUT_HAIR = 10.0  # degrees that a head may nod down whose hair is cut by the upper edge
 _LEAST = 4.0
+_FACING = 4.0  # degrees of yaw; a still that is turned less shows both sides
 _SHIFT_CM, _LOG_SCALE = 4.0, 0.12
 _GAZE = np.array([0.40, 0.25])  # rad sideways, up or down
 _STRAIGHT = 0.7  # of a limit; up to there motion stays as it is
@@ -37,6 +38,11 @@ def reach_of(rig: PhotoRig) -> Reach:
     yaw = _WITH_GLASSES if rig.glasses.worn else _WITH_LONG_HAIR if long_hair(rig) else _MOST[0]
     most = np.array([yaw, *_MOST[1:]])
     lowest, highest = -np.minimum(most, np.array(_FARTHEST) + own), np.minimum(most, np.array(_FARTHEST) - own)
+    known = _MOST[0] - max(0.0, abs(float(own[0])) - _FACING)
+    if own[0] < 0:  # the side that a turned still hides comes to light when the head turns back past the camera
+        highest[0] = min(highest[0], known)
+    else:
+        lowest[0] = max(lowest[0], -known)
     if hair_cut(rig) > 0.25:
         highest[1] = min(highest[1], _CUT_HAIR)
     return Reach(np.minimum(lowest, -_LEAST), np.maximum(highest, _LEAST))

@@ -152,6 +152,7 @@ class Poser:
         seen = camera.seen(moved)
         gap = (vertices[:, self._middle[0], 1] - vertices[:, self._middle[1], 1]).abs()
         carried = self._slide(closing, gap)
+        carried[:, : len(self._layout.face), 5] *= step(0.2, 1.0, self._side * relative_yaw[:, None])[:, self._face]
         light = self._lamp.ratio(camera, units)
         carried[:, : len(self._layout.face), -1] = light[:, self._face]
         balls = [ball.place(camera, motion.gaze) for ball in self._balls]

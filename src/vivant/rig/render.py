@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
 
 
+_GPU_SIDE = 512  # drawn pixels; larger frames are drawn in smaller batches, so that memory stays the same
+
+
 class Region(IntEnum):
     """Labels of :attr:`Rendered.regions`."""
 
@@ -122,10 +125,11 @@ class Renderer:
         return torch.as_tensor(picture.transpose(2, 0, 1).copy(), device=self.device)
 
     def frames(self, motion: RigMotion, batch: int | None = None) -> Iterator[Rendered]:
-        """The frames of ``motion``. On a GPU ``batch`` at a time; on the CPU one frame for each of torch's threads."""
+        """The frames of ``motion``. On a GPU ``batch`` at a time (None: 16 of 512 drawn pixels, fewer of larger ones);
+        on the CPU one frame for each of torch's threads."""
         torso = torso_motion(motion, self._sway)
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        batch = batch or (1 if self.device.type == "cpu" else 16)
+        batch = batch or (1 if self.device.type == "cpu" else max(1, min(16, 16 * _GPU_SIDE**2 // self._fine**2)))
         starts = range(0, len(motion), batch)
         if threads == 1 or len(starts) == 1:
             for start in starts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 _AHEAD = 3  # jobs that wait in the pool for each process
 _TRIES = 1
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Outcome(NamedTuple, Generic[J, R]):
@@ -29,12 +31,31 @@ _worker: Callable[[Any], Any] | None = None
 
 def _begin(make: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
     global _worker
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # read when torch and numba are first imported, later
-        os.environ[name] = "1"
     import cv2
 
     cv2.setNumThreads(1)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     _worker = make(*arguments)
+
+
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Libraries of the processes that are started now use one thread each.
+
+    They read the environment when they are loaded, and numpy and torch are loaded while a process unpacks its
+    arguments, before :func:`_begin`. Otherwise each of many processes would start a thread for every core.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
@@ -76,7 +97,8 @@ def run_jobs(
     left, tries = list(jobs), 0
     while left:
         doubtful: list[J] = []
-        yield from _pool(make, arguments, left, workers if tries == 0 else 1, doubtful)
+        with _one_thread_for_children():
+            yield from _pool(make, arguments, left, workers if tries == 0 else 1, doubtful)
         tries += 1
         if tries > _TRIES and doubtful:
             yield Outcome(doubtful[0], None, "the process that worked on it died (out of memory?)")
