@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from vivant.apps.cli import main as vivant
 from vivant.metrics.probes.steadiness import SHARPNESS
@@ -40,6 +41,8 @@ CLAIM_METRICS = (
 DRIFT_METRICS = ("identity-drift-dlib", "identity-distance-dlib", "sharpness-drift", "colour-drift", "ofm", "faceless")
 STEP_METRICS = ("fvd-lite0", "fid-lite0", "sync-c-lite", "identity-distance-dlib", "flicker", "ofm")
 STEPS = {"8 steps": ("dpm-solver", 8), "100 steps": ("ddim", 100)}
+RECIPE = Path(__file__).parents[1] / "recipes" / "diffused_heads" / "claims.yaml"
+ENDS = 5  # seconds at the beginning and at the end of a clip that are told apart
 COMMAND = "python tools/measure_diffused_heads.py claims TEST docs --weights FOLDER --out runs/claims"
 
 
@@ -109,7 +112,9 @@ def _claims(reports: Mapping[str, Report]) -> dict[str, dict[str, dict[str, Any]
 
 
 def _setting(report: Report) -> str:
-    return f"presets claims and claims-* (64 px), each trained for 3,000 steps; {report['clips']} held-out clips"
+    stage = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))["stages"][0]
+    trained = f"each trained for {stage['steps']:,} steps"
+    return f"presets claims and claims-* (64 px), {trained}; {report['clips']} held-out clips"
 
 
 def _hardware(report: Report) -> str:
@@ -140,12 +145,13 @@ def draw_claims(reports: Mapping[str, Report], path: Path) -> None:
 
 def drift(args: argparse.Namespace) -> None:
     """A minute of speech with the guard on and off: table and curves."""
-    words = ["--group", "long", *_weights(args), *(["--frames", str(args.frames)] if args.frames else [])]
+    words = ["--group", "long", *_weights(args), *_frames(args)]
     reports = {
         name: run(args, name, DRIFT_METRICS, *words, "--set", f"guard={value}")
         for name, value in (("guard", "true"), ("no guard", "false"))
     }
     table(args.out / "drift.json", reports, DRIFT_METRICS)
+    tell_ends(args.out)
     figure, axes = _axes(2, 1, (9, 5))
     shown = {
         "identity-distance-dlib": "identity distance from the portrait",
@@ -166,6 +172,24 @@ def drift(args: argparse.Namespace) -> None:
     figure.savefig(args.docs / "images" / "diffused_heads_drift.png", dpi=90)
 
 
+def tell_ends(out: Path) -> None:
+    """Print and write how far a clip is from its beginning in the end: means over the first and last seconds."""
+    rows: Report = {}
+    for name in ("guard", "no guard"):
+        for file in sorted((out / name / "clips").glob("*.npz")):
+            distance, sharp = (_series(file, key) for key in ("identity-distance-dlib", SHARPNESS))
+            if len(distance) < 2 * ENDS:
+                continue
+            found = {
+                "identity distance, first": np.nanmean(distance[:ENDS]),
+                "identity distance, last": np.nanmean(distance[-ENDS:]),
+                "sharpness, last over first": np.exp(np.nanmean(sharp[-ENDS:]) - np.nanmean(sharp[:ENDS])),
+            }
+            rows[f"{name}: {file.stem}"] = {key: round(float(value), 3) for key, value in found.items()}
+            print(f"{name}: {file.stem}: {rows[f'{name}: {file.stem}']}")
+    write_json(out / "ends.json", {"seconds": ENDS, "rows": rows})
+
+
 def _series(file: Path, name: str, fps: int = 25) -> np.ndarray:
     """Means over each second of a clip."""
     with np.load(file) as kept:
@@ -176,7 +200,7 @@ def _series(file: Path, name: str, fps: int = 25) -> np.ndarray:
 
 def steps(args: argparse.Namespace) -> None:
     """The usual few steps against 100 of the same net: distances to the true clips and seconds a frame."""
-    groups = ["--group", "speaker", "--group", "replay", *_weights(args)]
+    groups = ["--group", "speaker", "--group", "replay", *_weights(args), *_frames(args)]
     reports = {
         name: run(args, name.replace(" ", "_"), STEP_METRICS, *groups, "--set", f"sampler={sampler}",
                   "--set", f"steps={count}")
@@ -189,6 +213,10 @@ def steps(args: argparse.Namespace) -> None:
 
 def _weights(args: argparse.Namespace) -> list[str]:
     return ["--weights", str(args.weights)] if args.weights else []
+
+
+def _frames(args: argparse.Namespace) -> list[str]:
+    return ["--frames", str(args.frames)] if args.frames else []
 
 
 def table(path: Path, reports: Mapping[str, Report], metrics: Sequence[str]) -> None:
@@ -224,7 +252,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder (claims) or file of weights")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=24, help="clips (default: 24)")
-    parser.add_argument("--frames", type=int, help="of the long clips (default: all)")
+    parser.add_argument("--frames", type=int, help="of each clip in drift and steps (default: all)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--workers", type=int, default=1)

@@ -1,5 +1,7 @@
 """The bundled net: offline from the command line, and a face that stays a face."""
 
+import wave
+
 import numpy as np
 import pytest
 
@@ -23,16 +25,19 @@ def sound():
     return read_audio(asset("demo/driver.mp4"), RATE, mono=True).samples[:, :1]
 
 
-def test_a_portrait_speaks_from_the_command_line_without_a_network(tmp_path, portrait, sound, monkeypatch):
-    import wave
+def spoken(path, samples, rate=RATE):
+    """A wave file of samples (N, channels)."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1]), file.setsampwidth(2), file.setframerate(rate)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
 
+
+def test_a_portrait_speaks_from_the_command_line_without_a_network(tmp_path, portrait, sound, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("nothing is to be fetched")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
-    with wave.open(str(tmp_path / "speech.wav"), "wb") as file:
-        file.setnchannels(1), file.setsampwidth(2), file.setframerate(RATE)
-        file.writeframes((sound[: 6 * RATE // 25] * 32767).astype("<i2").tobytes())
+    spoken(tmp_path / "speech.wav", sound[: 6 * RATE // 25])
     out = tmp_path / "talk.mp4"
     words = [
         "animate",
@@ -48,6 +53,15 @@ def test_a_portrait_speaks_from_the_command_line_without_a_network(tmp_path, por
     assert main(words) == 0
     clip = open_clip(out)
     assert len(list(clip.frames)) == 6 and clip.audio is not None and clip.size == read_image(portrait).shape[1::-1]
+
+
+def test_ten_milliseconds_of_stereo_are_one_frame_with_its_sound(tmp_path, portrait, sound):
+    spoken(tmp_path / "short.wav", np.repeat(sound[:480], 2, 1), 48000)
+    out = tmp_path / "short.mp4"
+    words = ["animate", "--method", "diffused-heads", "--steps", "1", "-s", portrait, "-a", str(tmp_path / "short.wav")]
+    assert main([*words, "-o", str(out)]) == 0
+    clip = open_clip(out)
+    assert len(list(clip.frames)) == 1 and clip.audio is not None and clip.audio.rate == 48000
 
 
 def test_the_face_stays_the_same_person_and_its_mouth_moves(portrait, sound):

@@ -14,7 +14,7 @@ from vivant.core.errors import ConfigError, WeightsError
 from vivant.diffusion.schedule import cosine
 from vivant.methods.diffused_heads.audio import WINDOW, embeddings, neighbours
 from vivant.methods.diffused_heads.config import PRESETS, Config, Options
-from vivant.methods.diffused_heads.generate import FrameChain, Generator, _noises, sampling_of
+from vivant.methods.diffused_heads.generate import FrameChain, Generator, _noises, sampling_of, with_layers_in
 from vivant.methods.diffused_heads.guard import ColourHold, MotionFrames, grey
 from vivant.methods.diffused_heads.model import build_modules
 from vivant.methods.diffused_heads.prepare import identity_frame, to_frames
@@ -76,8 +76,7 @@ def test_memory_is_kept_for_the_last_frames_only():
             asked.append(rows.stop)
             return np.zeros((rows.stop - rows.start, 4, 80), np.float32)
 
-    heard = speech(TINY, 3)
-    long = replace(heard, voiced=np.ones(100_000, np.float32), features={"mel": Track()})
+    long = replace(speech(TINY, 3), voiced=np.ones(100_000, np.float32), features={"mel": Track()})
     stream = Generator(made(TINY), TINY).generate(portrait(), Controls(Fraction(25), 100_000, long), Options(steps=1))
     for _ in range(3):
         next(stream)
@@ -254,6 +253,16 @@ def test_half_precision_that_breaks_goes_on_in_a_wider_type(monkeypatch):
     monkeypatch.setattr(FrameChain, "_run", lambda self, *given: given[1] * float("nan"))
     with pytest.raises(WeightsError, match="not finite"):
         list(generator.generate(portrait(), controls(TINY, 1), Options(steps=2)))
+
+
+def test_weights_cast_once_give_the_frames_of_weights_cast_in_every_step(monkeypatch):
+    modules = made(TINY)
+    once = frames(TINY, 3, modules=modules, dtype=torch.bfloat16)
+    half, net = with_layers_in(modules["unet"], torch.bfloat16), modules["unet"]
+    assert half.out[2].weight.dtype == torch.bfloat16 and half.out[0].weight is net.out[0].weight
+    assert net.out[2].weight.dtype == torch.float32
+    monkeypatch.setattr("vivant.methods.diffused_heads.generate.with_layers_in", lambda unet, dtype: unet)
+    assert (once == frames(TINY, 3, modules=modules, dtype=torch.bfloat16)).all()
 
 
 def test_what_cannot_be_drawn_is_refused_before_any_work():

@@ -59,7 +59,7 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
         fps=controls.fps,
         size=view.size,
         count=controls.count,
-        audio=driven.sound if controls.count > 1 else None,
+        audio=driven.sound if controls.count > 1 or request.audio is not None else None,
         warnings=portrait.warnings + driven.warnings + size_warning(view.size),
         request=describe(pipe, request),
         seconds=time.perf_counter() - begin,

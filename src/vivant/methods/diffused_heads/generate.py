@@ -6,6 +6,7 @@ Nothing is kept in the modules; the same seed gives the same frames on every dev
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,7 +206,8 @@ class Generator:
         return frames, chain
 
     def _chain(self, sampling: Sampling) -> FrameChain:
-        chain = FrameChain(self._unet, sampling, self.device, self._precision)
+        unet = self._unet if self.dtype == torch.float32 else with_layers_in(self._unet, self.dtype)
+        chain = FrameChain(unet, sampling, self.device, self._precision)
         chain.captures = chain.captures and self._capture
         if self._compile:
             chain.compile()
@@ -213,6 +215,17 @@ class Generator:
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def with_layers_in(unet: UNet, dtype: torch.dtype) -> UNet:
+    """The net with weights of its convolutions and linear layers in ``dtype``; all else is shared with ``unet``.
+
+    Autocast would cast them to the same numbers in every step of every frame, about 8 % of the time on a CPU.
+    """
+    layers = [m for m in unet.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Linear)]
+    kept: dict[int, Any] = {id(tensor): tensor for tensor in (*unet.parameters(), *unet.buffers())}
+    cast = {id(p): nn.Parameter(p.detach().to(dtype), False) for m in layers for p in m.parameters(recurse=False)}
+    return copy.deepcopy(unet, kept | cast)
 
 
 def _noises(shape: torch.Size, chain: FrameChain, count: int, options: Options, kept: float) -> Iterator[Tensor]:
