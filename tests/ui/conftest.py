@@ -63,6 +63,20 @@ def server(hub, tmp_path_factory):
     assert not [line for line in made.lines if "Traceback" in line], "".join(made.lines)
 
 
+@pytest.fixture
+def make_server():
+    """Servers with other options; they end with the test."""
+    made = []
+
+    def start(*words):
+        made.append(Server(*words))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.stop()
+
+
 @pytest.fixture(scope="session")
 def camera_file(tmp_path_factory):
     """The bundled speaker as a fake camera's file: JPEG pictures one after another."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vivant.apps.access import add_token_argument, read_tokens, warn_if_open
 from vivant.apps.arguments import number, positive
 from vivant.apps.download import add_gate_arguments, apply_gates
 from vivant.core.errors import ConfigError, MediaError, MissingExtraError
@@ -47,9 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, mps")
     parser.add_argument("--dtype", default="auto", metavar="NAME", help="auto, fp32, fp16, bf16")
-    parser.add_argument(
-        "--tokens", metavar="FILE", help="tokens, one a line: only they may use it, each sees its own jobs"
-    )
+    add_token_argument(parser, "each sees its own jobs")
     add_gate_arguments(parser)
     group = parser.add_argument_group("limits")
     for name, (default, text) in NUMBERS.items():
@@ -75,8 +72,7 @@ def run(args: argparse.Namespace) -> int:
     )  # fmt: skip
     _check_free(args.host, args.port)
     lock = _locked(settings.folder)
-    if not settings.tokens and not _is_local(args.host):
-        print("vivant: warning: everybody who reaches this address may use it: give --tokens.", file=sys.stderr)
+    warn_if_open(args.host, settings.tokens)
     print(f"Vivant listens on http://{args.host}:{args.port} (API: /docs); jobs in {settings.folder}.", flush=True)
     with lock:
         _server(uvicorn, config, app).run()
@@ -89,7 +85,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     Raises:
         ConfigError: a number makes no sense, or an unknown method. MediaError: the folder cannot be written.
     """
-    from vivant.apps.serving.settings import MB, Served, Settings, read_tokens
+    from vivant.apps.serving.settings import MB, Served, Settings
     from vivant.media.limits import MediaLimits
 
     given = {name: getattr(args, name.replace("-", "_")) for name in NUMBERS}
@@ -157,13 +153,6 @@ def _check_free(host: str, port: int) -> None:
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"Nothing can listen on {host}:{port} ({why}): choose another --host or --port.") from error
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _most_memory() -> int:

@@ -20,6 +20,7 @@ from typing import Any
 from anyio import to_thread
 from starlette.requests import Request
 
+from vivant.apps.access import known
 from vivant.apps.serving.handlers import inspector, loading, placed
 from vivant.apps.serving.metrics import Metrics
 from vivant.apps.serving.servant import DeadError, Servant, resident_bytes
@@ -84,10 +85,10 @@ class Desk:
         if not self._owners:
             return ""
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        found = [token for token in self._owners if hmac.compare_digest(token.encode(), given.strip().encode())]
-        if kind.lower() != "bearer" or not found:
+        token = known(tuple(self._owners), given)
+        if kind.lower() != "bearer" or token is None:
             raise RefusedError(401, "A token is needed: send the header Authorization: Bearer TOKEN.")
-        return self._owners[found[0]]
+        return self._owners[token]
 
     async def take(self, request: Request, owner: str) -> Row:
         """A new job from an upload.

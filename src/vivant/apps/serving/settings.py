@@ -12,7 +12,6 @@ from vivant.media.limits import MediaLimits
 from vivant.pipelines.options import unknown
 
 MB = 1_000_000
-SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -89,21 +88,3 @@ def _takes(method: str, roles: Collection[str]) -> bool:
     able = get_method(method).capabilities
     takes = {"driving": able.driving or able.pose, "audio": able.audio, "keypoints": able.keypoints}
     return all({**takes, "sliders": able.sliders}[role] for role in roles)
-
-
-def read_tokens(path: Path) -> tuple[str, ...]:
-    """Tokens, one a line; empty lines and lines that start with # are left out.
-
-    Raises:
-        ConfigError: the file cannot be read, holds none, or one is shorter than 16 characters.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The tokens '{path}' cannot be read: check the path and permissions.") from error
-    tokens = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-    if not tokens:
-        raise ConfigError(f"The file '{path}' holds no token: write one a line.")
-    if any(len(token) < SHORTEST_TOKEN or not token.isascii() for token in tokens):
-        raise ConfigError(f"A token in '{path}' is shorter than {SHORTEST_TOKEN} plain characters: make longer ones.")
-    return tokens

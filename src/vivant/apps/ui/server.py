@@ -5,22 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sys
 import webbrowser
+from collections.abc import Sequence
 from typing import Any
 
+from vivant.apps.access import warn_if_open
 from vivant.apps.ui.desk import Desk
 from vivant.core.errors import ConfigError
 
 UPLOAD_LIMIT = "500mb"
 
 
-def build(desk: Desk) -> Any:
-    """The web application (ASGI): the page at ``/``, the live page at ``/live``."""
+def build(desk: Desk, tokens: Sequence[str] = ()) -> Any:
+    """The web application (ASGI): the page at ``/``, the live page at ``/live``; with ``tokens`` for who has one."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
     from fastapi import FastAPI
 
+    from vivant.apps.ui.gate import ASKED, Gate, password_check
     from vivant.apps.ui.live import add_live
     from vivant.apps.ui.page import STATIC, build_page
     from vivant.weights.assets import ROOT
@@ -29,11 +31,15 @@ def build(desk: Desk) -> Any:
     add_live(app, desk)
     page = build_page(desk)
     page.queue(default_concurrency_limit=4, max_size=64)
-    return gr.mount_gradio_app(
+    gr.mount_gradio_app(
         app, page, path="/", allowed_paths=[str(ROOT / "demo"), str(desk.folder)], max_file_size=UPLOAD_LIMIT,
         ssr_mode=False, footer_links=[], css_paths=[STATIC / "page.css"], run_history=False, theme=_theme(gr),
         mcp_server=False, pwa=False, show_error=False,
+        auth=password_check(tokens), auth_message=ASKED,
     )  # fmt: skip
+    if tokens:
+        app.add_middleware(Gate, page=app.routes[-1].app)  # type: ignore[attr-defined]
+    return app
 
 
 def _theme(gr: Any) -> Any:
@@ -60,15 +66,13 @@ def listen(host: str, port: int) -> socket.socket:
     return server
 
 
-def serve(desk: Desk, host: str, port: int, show: bool = False) -> None:
+def serve(desk: Desk, host: str, port: int, show: bool = False, tokens: Sequence[str] = ()) -> None:
     """Serve the page until the process is interrupted; its address goes to stdout once it answers.
 
     Raises:
         ConfigError: the address cannot be used.
     """
     import uvicorn
-
-    from vivant.apps.ui import LOCAL
 
     server = listen(host, port)
     name = f"[{host}]" if ":" in host else host
@@ -78,10 +82,9 @@ def serve(desk: Desk, host: str, port: int, show: bool = False) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             print(address, flush=True)
-            if host not in LOCAL:
-                print("vivant: warning: everyone who reaches this address can use the page.", file=sys.stderr)
+            warn_if_open(host, tokens)
             if show:
                 webbrowser.open(address)
 
-    config = uvicorn.Config(build(desk), log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(build(desk, tokens), log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=1)
     Announced(config).run([server])
