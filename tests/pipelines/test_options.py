@@ -5,7 +5,8 @@ import pytest
 from vivant.core.errors import ConfigError
 from vivant.core.registry import get_method
 from vivant.pipelines.inputs import as_fps
-from vivant.pipelines.options import build_options
+from vivant.pipelines.load import load
+from vivant.pipelines.options import MOST_SEED, build_options
 from vivant.pipelines.progress import spans
 
 SPEC = get_method()
@@ -35,6 +36,16 @@ def test_values_sliders_and_strengths_reach_their_fields():
 def test_nonsense_is_refused(values, sliders, strength):
     with pytest.raises(ConfigError):
         build_options(SPEC, values, sliders, strength)
+
+
+@pytest.mark.parametrize("seed", [-1, MOST_SEED + 1, 10**30, 1.5, True, "7"])
+def test_seeds_that_no_generator_takes_are_refused(seed):
+    spec = get_method("diffused-heads")
+    with pytest.raises(ConfigError, match="from 0 to 4294967295"):
+        build_options(spec, seed=seed)
+    with pytest.raises(ConfigError, match="from 0 to 4294967295"):
+        load("diffused-heads", preset="tiny", device="cpu", seed=seed)
+    assert build_options(spec, seed=MOST_SEED).seed == MOST_SEED
 
 
 def test_frame_rates():

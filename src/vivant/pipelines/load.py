@@ -13,7 +13,7 @@ import numpy as np
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.core.spec import MethodSpec
-from vivant.pipelines.options import build_options, unknown
+from vivant.pipelines.options import build_options, check_seed, unknown
 from vivant.weights.catalogue import pass_gate
 
 if TYPE_CHECKING:
@@ -220,10 +220,10 @@ def load(
     the folder ``weights``, on the CPU.
 
     Raises:
-        ConfigError: unknown method, preset, device, number type or backend.
+        ConfigError: unknown method, preset, device, number type or backend, or a seed out of range.
         WeightsError: the weights are missing, damaged or of another model.
     """
-    spec = get_method(method)
+    spec, seed = get_method(method), check_seed(seed)
     path, asked = weights, preset
     if preset is None and isinstance(weights, str) and weights in spec.presets:
         preset, path = weights, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields, replace
@@ -91,6 +92,20 @@ def checked_fields(what: str, kind: type, values: Mapping[str, Any]) -> dict[str
 SEED = "seed"
 """Field of the Options of a method that draws by chance; the run's own seed fills it, so it is no option of its own."""
 
+MOST_SEED = 2**32 - 1
+"""Every source of chance here takes seeds up to this one, also where a seed is multiplied for each window."""
+
+
+def check_seed(seed: int) -> int:
+    """``seed``, if all sources of chance take it.
+
+    Raises:
+        ConfigError: it is negative, larger than :data:`MOST_SEED`, or no whole number.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"The seed {seed!r:.60} cannot be used: give a whole number from 0 to {MOST_SEED}.")
+    return int(seed)
+
 
 def build_options(
     spec: MethodSpec,
@@ -104,6 +119,7 @@ def build_options(
     Raises:
         ConfigError: an unknown name or a value out of range; the message names the nearest or the range.
     """
+    seed = check_seed(seed)
     config = spec.part("config")
     fields_of = {public: name for name, public in PUBLIC_NAMES.items()}
     chosen = {fields_of.get(name, name): value for name, value in (values or {}).items()}
