@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vivant.rig.eyes import IRIS_PATCH, IRIS_REACH
-from vivant.rig.posing import Posed, step
+from vivant.rig.posing import Posed
 from vivant.rig.raster import Fragments
+from vivant.rig.tensors import step
 
 if TYPE_CHECKING:
     from vivant.rig.build import PhotoRig
