@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 from collections import Counter, defaultdict
@@ -10,22 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from vivant.core.errors import VivantError
 from vivant.data.curate.decide import Decision, counts, read_decisions
-from vivant.data.curate.files import all_clips, read_faces, read_plan
+from vivant.data.curate.files import all_clips, read_clips, read_plan
+from vivant.data.curate.report_pictures import figure, histogram, strip
 from vivant.data.curate.rules import Rule, Rules, read_rules
 from vivant.data.curate.score import problems, read_scores
 from vivant.data.curate.scorers.base import all_measures
 from vivant.data.curate.words import FPS, Clip, Source, Work
-from vivant.data.ingest import square_around
-from vivant.media.video import open_clip
 
-BINS = 40
-THUMB = 112  # pixels
-LOOKS = 4  # pictures of a clip on a sheet
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:left}
@@ -202,7 +195,7 @@ def _histograms(decisions: Sequence[Decision], scores: dict[str, dict[str, Any]]
         pairs = [(scores[decision.id].get(name), decision.keep) for decision in decisions]
         known = [(float(value), keep) for value, keep in pairs if isinstance(value, int | float)]
         if len(known) >= 2:
-            svg = _histogram(np.array([v for v, _ in known]), np.array([k for _, k in known]), limits.get(name, []))
+            svg = histogram(np.array([v for v, _ in known]), np.array([k for _, k in known]), limits.get(name, []))
             missing = len(pairs) - len(known)
             note = f"; not known of {missing}" if missing else ""
             parts.append(
@@ -210,31 +203,6 @@ def _histograms(decisions: Sequence[Decision], scores: dict[str, dict[str, Any]]
             )
     legend = "<p>Blue: kept clips, grey: the others, red: limits of the rules.</p>"
     return "<h2>Scores</h2>" + legend + "".join(parts)
-
-
-def _histogram(values: np.ndarray, keep: np.ndarray, rules: Sequence[Rule]) -> str:
-    """Two stacked histograms as SVG, with the rules' limits as lines."""
-    edges = [limit for rule in rules for limit in (rule.min, rule.max) if limit is not None]
-    low, high = float(min([values.min(), *edges])), float(max([values.max(), *edges]))
-    high = high if high > low else low + 1
-    kept, _ = np.histogram(values[keep], BINS, (low, high))
-    lost, _ = np.histogram(values[~keep], BINS, (low, high))
-    top = max(1, int((kept + lost).max()))
-    bars = []
-    for at, (a, b) in enumerate(zip(kept, lost)):
-        for count, under, colour in ((a, 0, "#4477aa"), (b, a, "#bbbbbb")):
-            if count:
-                height = 80 * count / top
-                y = 85 - 80 * under / top - height
-                bars.append(f'<rect x="{at * 7 + 5}" y="{y:.1f}" width="6" height="{height:.1f}" fill="{colour}"/>')
-    for limit in edges:
-        x = 5 + (limit - low) / (high - low) * BINS * 7
-        bars.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="85" stroke="#cc3311" stroke-width="1.5"/>')
-    texts = (
-        f'<text x="5" y="97" font-size="10">{low:.4g}</text>'
-        f'<text x="285" y="97" font-size="10" text-anchor="end">{high:.4g}</text>'
-    )
-    return f'<svg viewBox="0 0 290 100" width="290" height="100">{"".join(bars)}{texts}</svg>'
 
 
 def _sheets(
@@ -249,10 +217,10 @@ def _sheets(
             if len(chosen[title]) < most:
                 chosen[title].append(decision)
     wanted = {decision.id for found in chosen.values() for decision in found}
-    pictures = {name: _strip(work, *clips[name]) for name in watch(sorted(wanted))}
+    pictures = {name: strip(work, *clips[name]) for name in watch(sorted(wanted))}
     parts = []
     for title in sorted(chosen, key=lambda name: (name != "Kept", name)):
-        figures = "".join(_figure(decision, pictures[decision.id]) for decision in chosen[title])
+        figures = "".join(figure(decision, pictures[decision.id]) for decision in chosen[title])
         parts.append(f"<h3>{html.escape(title)}</h3>{figures}")
     return "<h2>Samples</h2>" + "".join(parts) if parts else ""
 
@@ -264,32 +232,6 @@ def _spread(decisions: Sequence[Decision]) -> list[Decision]:
     return sorted(decisions, key=lambda decision: hashlib.sha256(decision.id.encode()).digest())
 
 
-def _figure(decision: Decision, picture: str) -> str:
-    text = decision.id if decision.keep else f"{decision.id}: {'; '.join(decision.reasons)}"
-    image = f'<img alt="" src="data:image/jpeg;base64,{picture}">' if picture else "<p>no picture</p>"
-    return f'<div class="sheet">{image}<small>{html.escape(text)}</small></div>'
-
-
-def _strip(work: Work, source: Source, clip: Clip) -> str:
-    """A few frames of a clip around the face, as a JPEG in base64; empty if the video cannot be read any more."""
-    try:
-        faces = read_faces(work, clip)
-        square = square_around(faces.landmarks, *source.size)
-        wanted = {clip.start + int(at) for at in np.linspace(0, clip.frames - 1, LOOKS)}
-        views = []
-        for number, frame in enumerate(open_clip(source.path, FPS).frames):
-            if number in wanted:
-                views.append(square.cut(frame, THUMB))
-            if number >= clip.start + clip.frames:
-                break
-    except (VivantError, OSError):
-        return ""
-    if not views:
-        return ""
-    _, data = cv2.imencode(".jpg", np.hstack(views)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return base64.b64encode(data.tobytes()).decode()
-
-
 def _problems(work: Work) -> str:
     rows = [(source.path, text) for source, text in problems(work)]
     empty = [source.path for source in read_plan(work) if _has_no_clip(work, source)]
@@ -298,6 +240,4 @@ def _problems(work: Work) -> str:
 
 
 def _has_no_clip(work: Work, source: Source) -> bool:
-    from vivant.data.curate.files import read_clips
-
     return read_clips(work, source.id) == []
