@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from vivant.data.figures.body import body_model, draw_shape, joint_transforms, skinning
+from vivant.data.figures.curves import between
 from vivant.data.figures.hair import STYLES, draw_hair
-from vivant.data.figures.motion import KINDS, between, draw_motion
+from vivant.data.figures.motion import KINDS, draw_motion
 from vivant.data.figures.patterns import KINDS as CLOTHS
 from vivant.data.figures.patterns import draw_cloth, draw_print
 from vivant.data.figures.posing import solve

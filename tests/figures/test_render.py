@@ -8,8 +8,9 @@ import pytest
 
 from vivant.core.skeleton import FACE, LEFT_HAND
 from vivant.data.figures.clips import Style, draw_shot
+from vivant.data.figures.figure import posed
 from vivant.data.figures.motion import draw_motion
-from vivant.data.figures.render import FIRST_GARMENT, HEAD_SKIN, Renderer, posed
+from vivant.data.figures.render import FIRST_GARMENT, HEAD_SKIN, Renderer
 from vivant.data.figures.scene import Camera, draw_camera
 from vivant.data.figures.truth import keypoints
 from vivant.perception.body import BlazeBodyFinder

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from vivant.data.figures.body import draw_shape
+from vivant.data.figures.figure import Figure, Posed, assemble, posed
 from vivant.data.figures.hair import draw_hair
 from vivant.data.figures.motion import draw_motion
 from vivant.data.figures.paint import draw_face
-from vivant.data.figures.render import Figure, Frame, Posed, Renderer, Set, assemble, openness, posed
-from vivant.data.figures.scene import Camera, draw_camera, draw_light, draw_place
+from vivant.data.figures.render import Frame, Renderer
+from vivant.data.figures.scene import Camera, Set, draw_camera, draw_light, draw_place
+from vivant.data.figures.shadows import openness
 from vivant.data.figures.truth import keypoints, positions
 from vivant.data.figures.wardrobe import draw_outfit
 from vivant.data.manifest import Row

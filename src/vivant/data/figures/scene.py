@@ -50,6 +50,19 @@ class Light:
     ground: np.ndarray
 
 
+@dataclass(frozen=True)
+class Set:
+    """What stays the same in all frames: ``camera``, ``light``, the ``place`` (H, W, 3) linear and where its pixels lie
+    in the room (H, W, 3), and the box of the room, ``low`` and ``high`` (3,), that the shadow map covers."""
+
+    camera: Camera
+    light: Light
+    place: np.ndarray
+    points: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 def draw_light(rng: Random) -> Light:
     """A lamp somewhere in front and above, warm or cold."""
     yaw, pitch = rng.uniform(-1.1, 1.1), rng.uniform(0.35, 1.15)

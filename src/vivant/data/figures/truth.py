@@ -6,7 +6,7 @@ import numpy as np
 
 from vivant.core.skeleton import FACE, LEFT_HAND, POINTS, RIGHT_HAND
 from vivant.data.figures.body import body_model
-from vivant.data.figures.render import Posed
+from vivant.data.figures.figure import Posed
 from vivant.data.figures.scene import Camera
 
 # COCO joint of each OpenPose point but the neck
