@@ -13,6 +13,7 @@ from toy_method import train as toy_train
 
 from vivant.core.errors import ConfigError
 from vivant.core.spec import Capabilities, MethodSpec
+from vivant.pipelines import learners
 from vivant.pipelines import train as pipeline
 from vivant.pipelines.recipe import make_recipe, read_recipe, with_settings
 
@@ -33,7 +34,7 @@ stages:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pipeline, "get_method", {"toy": SPEC}.__getitem__)
+    monkeypatch.setattr(learners, "get_method", {"toy": SPEC}.__getitem__)
     write_folder(tmp_path / "data", clips=3, frames=4)
     (tmp_path / "toy.yaml").write_text(RECIPE)
     return tmp_path

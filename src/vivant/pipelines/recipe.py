@@ -1,11 +1,11 @@
 """Recipes: what a training run is made of, as one YAML file.
 
-Keys: ``method`` (or another net that learns, :data:`vivant.pipelines.train.NETS`), ``preset``, ``data`` (folder with a
-manifest), ``groups`` (null for all), ``poses_per_still``, ``samples`` (options of what the method's samples are loaded
-by), ``validation`` (split of the manifest, null for none), ``init`` (weights to start from, "shipped" for the preset's
-own, null for a fresh start), ``seed``, ``precision`` (bf16, fp32, or auto: bf16 on a GPU), ``stages``: a list of names
-of the method's stages, or of mappings with ``name``, an optional ``from`` (the stage it starts from), and any setting
-of :class:`vivant.training.stage.Stage`.
+Keys: ``method`` (or another net that learns, :data:`vivant.pipelines.learners.NETS`), ``preset``, ``data`` (folder with
+a manifest), ``groups`` (null for all), ``poses_per_still``, ``samples`` (options of what the method's samples are
+loaded by), ``validation`` (split of the manifest, null for none), ``init`` (weights to start from, "shipped" for the
+preset's own, null for a fresh start), ``seed``, ``precision`` (bf16, fp32, or auto: bf16 on a GPU), ``stages``: a list
+of names of the method's stages, or of mappings with ``name``, an optional ``from`` (the stage it starts from), and
+any setting of :class:`vivant.training.stage.Stage`.
 """
 
 from __future__ import annotations

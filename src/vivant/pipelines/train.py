@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vivant.core.errors import ConfigError
-from vivant.core.registry import get_method
-from vivant.core.spec import Capabilities, MethodSpec
+from vivant.pipelines.learners import find_config, find_learner
 from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
 from vivant.pipelines.trained import Keeper
 
@@ -31,9 +30,6 @@ FACE_CLIPS = "vivant.data.dataset:FaceClips"
 """What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
 ``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
 :class:`vivant.training.protocol.Samples`."""
-NETS: dict[str, str] = {"codec": "vivant.diffusion.lite_codec", "sync": "vivant.training.sync"}
-"""Nets that learn by a recipe and are no methods: name -> package with the files of a method that training needs
-(``config``, ``model``, ``weights``, ``train``)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,10 +88,10 @@ class Run:
     def __init__(self, recipe: Recipe, out: Path, args: argparse.Namespace) -> None:
         self.started = time.monotonic()
         self.recipe, self.out, self.args = recipe, out, args
-        self.spec = _learner(recipe.method)
+        self.spec = find_learner(recipe.method)
         if not self.spec.capabilities.trainable:
             raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
-        self.config = _config(self.spec, recipe.preset)
+        self.config = find_config(self.spec, recipe.preset)
         self.teacher = self.spec.part("train")
         self.stages = as_launched(recipe.resolve(self.teacher.STAGES), os.environ)
         self.keeper = Keeper(self.spec, self.config, recipe)
@@ -260,21 +256,6 @@ def as_launched(stages: list[Stage], environment: Mapping[str, str]) -> list[Sta
     if environment.get("ACCELERATE_USE_FSDP", "").lower() != "true":
         return stages
     return [stage if stage.shard else replace(stage, shard="weights") for stage in stages]
-
-
-def _learner(name: str) -> MethodSpec:
-    """The method of that name, or the net of :data:`NETS` told as one."""
-    if name not in NETS:
-        return get_method(name)
-    able = Capabilities(trainable=True)
-    return MethodSpec(name, name, "", "", NETS[name], able, presets=(), default_preset="lite")
-
-
-def _config(spec: MethodSpec, preset: str) -> Any:
-    presets = spec.part("config").PRESETS
-    if preset not in presets:
-        raise ConfigError(f"There is no preset '{preset}' of {spec.name}: use one of {sorted(presets)}.")
-    return presets[preset]
 
 
 def _device(name: str) -> torch.device:
