@@ -12,6 +12,7 @@ from vivant.core.errors import ConfigError, MediaError
 from vivant.media.video import open_clip
 from vivant.pipelines import animate as animate_module
 from vivant.pipelines import load as load_module
+from vivant.pipelines.keypoints import fitted_keypoints
 
 GREY = np.full((288, 288, 3), 128, np.uint8)
 
@@ -64,12 +65,12 @@ def test_sound_and_driver_together(echo, portrait, driver_frames):
 
 
 def test_keypoints_from_a_file_and_from_a_face(echo, portrait, portrait_path, driver_frames, tmp_path):
-    nose = np.zeros((5, 3, 2), np.float32)
-    nose[:, 2, 0] = np.linspace(0, 1, 5)
+    nose = np.zeros((25, 3, 2), np.float32)
+    nose[:, 2, 0] = np.linspace(0, 1, 25)
     np.save(tmp_path / "kps.npy", nose)
-    stretched = vivant.animate(portrait, audio=beeps(), keypoints=tmp_path / "kps.npy", crop_only=True, **echo)
-    blue = [int(frame[9, 9, 2]) for frame in stretched.frames]
-    assert stretched.count == 25 and blue[0] == 128 and blue[12] == 178 and blue[24] == 228
+    moved = vivant.animate(portrait, audio=beeps(), keypoints=tmp_path / "kps.npy", crop_only=True, **echo)
+    blue = [int(frame[9, 9, 2]) for frame in moved.frames]
+    assert moved.count == 25 and blue[0] == 128 and blue[12] == 178 and blue[24] == 228
     np.save(tmp_path / "kps.npy", (nose + 1) * 256)  # pixels of 512, as the released files count
     pixels = vivant.animate(portrait, audio=beeps(), keypoints=tmp_path / "kps.npy", crop_only=True, **echo)
     assert [int(frame[9, 9, 2]) for frame in pixels.frames] == blue
@@ -78,6 +79,24 @@ def test_keypoints_from_a_file_and_from_a_face(echo, portrait, portrait_path, dr
     np.save(tmp_path / "bad.npy", np.zeros((5, 2)))
     with pytest.raises(ConfigError, match="V-Kps are"):
         vivant.animate(portrait, audio=beeps(), keypoints=tmp_path / "bad.npy", **echo)
+    with pytest.raises(ConfigError, match=r"last 0\.20 s \(5 frames\), but what is to be made lasts 1\.00 s"):
+        vivant.animate(portrait, audio=beeps(), keypoints=nose[:5], **echo)
+
+
+def test_keypoints_are_cut_held_or_stretched_when_asked():
+    nose = np.zeros((20, 3, 2), np.float32)
+    nose[:, 2, 0] = np.arange(20)
+
+    def fitted(values, count, stretch=False):
+        return fitted_keypoints(values, count, Fraction(25), stretch)[:, 2, 0]
+
+    assert fitted(nose, 3).tolist() == [0, 1, 2]
+    assert fitted(nose, 25)[18:].tolist() == [18, *[19] * 6]
+    assert fitted(nose[3:4], 100).tolist() == [3] * 100
+    assert np.allclose(fitted(nose[:5], 9, True), np.linspace(0, 4, 9))
+    assert fitted(nose[:1], 3, True).tolist() == [0] * 3
+    with pytest.raises(ConfigError, match="one frame to keep the head still"):
+        fitted(nose, 26)
 
 
 def test_a_wish_it_cannot_serve_is_refused(echo, portrait, driver_path, driver_frames, tmp_path):

@@ -102,7 +102,7 @@ def test_median_golden():
     """The golden volume is one of real numbers: their ranks have the same medians."""
     golden = GOLDEN["median3d of sin(arange(360)) as 3x4x5x6"]
     values = np.sin(np.arange(360))
-    ranks = values.argsort().argsort().astype(np.uint16).reshape(3, 4, 5, 6).transpose(1, 2, 3, 0)
+    ranks = values.argsort().argsort().astype(np.int32).reshape(3, 4, 5, 6).transpose(1, 2, 3, 0)
     found = np.sort(values)[np.stack(list(median_filter(ranks)))].transpose(3, 0, 1, 2)
     assert found.mean() == pytest.approx(golden["mean"], abs=1e-6)
     assert found.flatten()[:8].tolist() == pytest.approx(golden["first8"], abs=1e-6)

@@ -41,7 +41,7 @@ def read_controls(pipe: Any, request: Any, fps: Fraction, driver: Clip | None) -
     """Everything that ``request`` drives with, on a timeline of ``fps``.
 
     The result lasts as long as the sound; without sound as long as the driver or the V-Kps. A driver shorter than the
-    sound ends it earlier (a picture lasts), V-Kps are fitted to it as in V-Express: cut, or stretched.
+    sound ends it earlier (a picture lasts), V-Kps that last longer are cut.
 
     Raises:
         MediaError, FaceError, ConfigError, WeightsError: something that drives cannot be used.
@@ -61,7 +61,8 @@ def read_controls(pipe: Any, request: Any, fps: Fraction, driver: Clip | None) -
     count = lengths[0]
     if crops is not None:
         crops.count = count
-    fitted = None if keypoints is None else fitted_keypoints(keypoints, count)
+    stretch = getattr(request.options, "upstream", False)
+    fitted = None if keypoints is None else fitted_keypoints(keypoints, count, fps, stretch)
     return Driven(Controls(fps, count, speech, crops, fitted), sound, driver, warnings)
 
 

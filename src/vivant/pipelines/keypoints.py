@@ -15,6 +15,7 @@ ARRAY_SUFFIXES = (".npy", ".safetensors", ".pth", ".pt")
 _PICTURE = 512  # side of the pictures that released V-Kps files count their pixels in
 _EYES = ((33, 133), (362, 263))  # corners of the eye on the left and on the right of the picture
 _NOSE_TIP = 1
+_HELD = Fraction(1, 5)  # seconds at the end in which the last V-Kps may stand
 
 
 def read_keypoints(value: Media, fps: Fraction, config: Any) -> np.ndarray:
@@ -36,15 +37,29 @@ def read_keypoints(value: Media, fps: Fraction, config: Any) -> np.ndarray:
     return _followed(value, fps, config, name)
 
 
-def fitted_keypoints(keypoints: np.ndarray, count: int) -> np.ndarray:
-    """(F, 3, 2) cut to ``count`` frames, or stretched to them linearly; one frame is held (V-Express, inference)."""
-    if len(keypoints) >= count:
+def fitted_keypoints(keypoints: np.ndarray, count: int, fps: Fraction, stretch: bool = False) -> np.ndarray:
+    """(F, 3, 2) for ``count`` frames: cut to them, or the last frame held. One frame lasts as long as is wanted.
+
+    ``stretch``: stretch shorter ones linearly, as the released V-Express does, whatever their rate was.
+
+    Raises:
+        ConfigError: they end more than 0.2 s before the clip and are not to be stretched.
+    """
+    known = len(keypoints)
+    if known >= count:
         return keypoints[:count]
-    at = np.linspace(0, len(keypoints) - 1, count)
-    whole = np.minimum(at.astype(int), max(len(keypoints) - 2, 0))
-    part = (at - whole)[:, None, None]
-    following = keypoints[np.minimum(whole + 1, len(keypoints) - 1)]
-    return ((1 - part) * keypoints[whole] + part * following).astype(np.float32)
+    if stretch:
+        at = np.linspace(0, known - 1, count)
+        whole = np.minimum(at.astype(int), max(known - 2, 0))
+        part = (at - whole)[:, None, None]
+        following = keypoints[np.minimum(whole + 1, known - 1)]
+        return ((1 - part) * keypoints[whole] + part * following).astype(np.float32)
+    if known > 1 and (count - known) / fps > _HELD:
+        raise ConfigError(
+            f"The V-Kps last {float(known / fps):.2f} s ({known} frames), but what is to be made lasts "
+            f"{float(count / fps):.2f} s: give V-Kps as long as the speech, or one frame to keep the head still."
+        )
+    return np.concatenate([keypoints, np.repeat(keypoints[-1:], count - known, 0)])
 
 
 def _array(path: Path) -> np.ndarray:

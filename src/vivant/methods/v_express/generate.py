@@ -56,7 +56,7 @@ class Generator(ClipGenerator):
         denoiser = self._denoiser(source, controls, options)
         frames = make_frames(denoiser, self.modules["codec"], self._plan(controls.count, options), self.device)
         median = self.config.median if options.median is None else options.median
-        return median_filter(frames) if median else frames
+        return median_filter(frames, self.device) if median else frames
 
     def _plan(self, count: int, options: Options) -> ClipPlan:
         side = self.config.output_size // int(self.modules["codec"].factor)  # type: ignore[arg-type]
