@@ -61,6 +61,12 @@ def test_any_length(generator, count):
     assert frames(generator, count).shape == (count, 64, 64, 3)
 
 
+def test_an_overlap_as_large_as_its_window_is_refused_and_the_presets_own_gives_way(generator):
+    with pytest.raises(ConfigError, match="smaller than the window"):
+        frames(generator, 5, window=4, overlap=4)
+    assert frames(generator, 3, window=1).shape == (3, 64, 64, 3)
+
+
 def test_speech_of_no_length_is_refused(generator):
     with pytest.raises(ConfigError, match="lasts 0 s"):
         list(generator.generate(source(), controls(0), Options()))

@@ -53,8 +53,8 @@ class ClipGenerator:
     def _windows(self, options: Any) -> Windows:
         config = self.config
         window = config.window if options.window is None else options.window
-        overlap = config.overlap if options.overlap is None else options.overlap
-        return Windows(window, min(overlap, window - 1), options.shift)
+        overlap = min(config.overlap, max(0, window - 1)) if options.overlap is None else options.overlap
+        return Windows(window, overlap, options.shift)
 
     def _guidance(self, options: Any) -> GuidanceScale:
         scale = self.config.guidance if options.guidance is None else options.guidance
