@@ -129,8 +129,32 @@ def test_broken_numbers_are_not_shown():
         def decode(self, latents):
             return latents[:, :3] * float("nan")
 
-    with pytest.raises(WeightsError, match="bf16"):
+    with pytest.raises(WeightsError, match="damaged"):
         list(decode_stream(Broken(), [torch.zeros(4, 2, 2)]))
     half = torch.full((1, 3, 1, 1), 0.5)
     assert int(to_pixels(half)[0, 0, 0, 0]) == 128 and int(to_pixels(half, truncate=True)[0, 0, 0, 0]) == 127
     assert isinstance(TinyDecoder(), torch.nn.Module)
+
+
+class Loud(torch.nn.Module):
+    """Half precision cannot hold what it computes on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.tensor(60000.0))
+
+    def decode(self, latents):
+        return (latents * self.factor * 2)[:, :3] / 240000
+
+
+def test_a_decoder_that_breaks_in_half_precision_goes_on_in_bfloat16():
+    net = Loud().half()
+    with pytest.warns(UserWarning, match="going on in torch.bfloat16"):
+        frames = list(decode_stream(net, [torch.ones(4, 2, 2)] * 3, batch=2))
+    assert len(frames) == 3 and all((frame == 128).all() for frame in frames)
+    assert net.factor.dtype == torch.bfloat16
+    broken = Loud()
+    with torch.no_grad():
+        broken.factor.fill_(float("nan"))
+    with pytest.raises(WeightsError, match="damaged"):
+        list(decode_stream(broken, [torch.ones(4, 2, 2)]))

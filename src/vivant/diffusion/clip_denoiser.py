@@ -9,9 +9,9 @@ Axis letters: B windows, F frames of a window, C channels, h w latent grid, T co
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.diffusion.frame_store import Compute, FrameStore
 from vivant.diffusion.guidance import active, guide
+from vivant.diffusion.precision import widen
 from vivant.diffusion.samplers import Moment
 from vivant.nn.attention import KeyValue
 from vivant.nn.transformer import BlockContext, Strength
@@ -65,10 +66,10 @@ class GuidanceScale:
 class ClipDenoiser:
     """Answers of ``unet`` for windows of one clip: a :data:`vivant.diffusion.windows.PredictWindows`.
 
-    ``net``: what is called, for example a compiled form of ``unet``; None calls ``unet`` itself. ``modules``: all nets
-    that take part, which go to another precision together when half precision breaks. ``reuse``: run the deep part of
-    the net only in every n-th step and keep its features in between (DeepCache, Ma et al. 2023, arXiv:2312.00858): an
-    approximation, exact for 1.
+    ``net``: what is called, a compiled form of ``unet``, or with ``reuse`` of its ``with_deep``; None calls these
+    themselves. ``modules``: all nets that take part, which go to another precision together when half precision breaks.
+    ``reuse``: run the deep part of the net only in every n-th step and keep its features in between (DeepCache, Ma et
+    al. 2023, arXiv:2312.00858): an approximation, exact for 1.
     """
 
     def __init__(
@@ -83,7 +84,12 @@ class ClipDenoiser:
         reuse: int = 1,
     ) -> None:
         self.unet, self.conditions, self.guidance, self.strength = unet, conditions, guidance, strength
-        self._net = unet if net is None else net  # a compiled module has no truth value
+        if reuse < 1:
+            raise ConfigError(f"Deep features are reused for {reuse} steps: give 1 (exact) or more.")
+        if reuse > 1:
+            assert isinstance(unet, VideoUNet), "only U-Nets have deep features"
+        own = unet if reuse == 1 else unet.with_deep
+        self._net: Callable[..., Any] = own if net is None else net  # a compiled module has no truth value
         self._modules = [unet, *modules]
         self._stores = {
             name: FrameStore(compute, count)
@@ -92,8 +98,6 @@ class ClipDenoiser:
         }
         self._fixed: dict[str, BlockContext] | None = None
         self._reuse, self._deep = reuse, {}  # type: ignore[var-annotated]
-        if reuse < 1:
-            raise ConfigError(f"Deep features are reused for {reuse} steps: give 1 (exact) or more.")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -140,13 +144,13 @@ class ClipDenoiser:
     ) -> Tensor:
         time = torch.tensor(moment.timestep, device=rows.device)
         if self._reuse == 1:
-            return self._net(rows, time, contexts, added, free, self.strength)
+            found: Tensor = self._net(rows, time, contexts, added, free, self.strength)
+            return found
         key = tuple(starts)
         kept = self._deep.pop(key, None) if moment.index % self._reuse else None
         if kept is not None and len(kept) != len(rows) * rows.shape[1]:  # guidance began or ended in between
             kept = None
-        assert isinstance(self.unet, VideoUNet), "only U-Nets have deep features"
-        answer, deep = self.unet.with_deep(rows, time, contexts, added, free, self.strength, kept)
+        answer, deep = self._net(rows, time, contexts, added, free, self.strength, kept)
         if (moment.index + 1) % self._reuse:
             self._deep[key] = deep
         return answer
@@ -209,12 +213,7 @@ class ClipDenoiser:
         before = self.dtype
         if before == torch.float32:
             raise WeightsError("The net's answer is not finite in float32: its weights are damaged or untrained.")
-        device = next(self.unet.parameters()).device
-        wide = before == torch.float16 and (device.type != "cuda" or torch.cuda.is_bf16_supported())
-        after = torch.bfloat16 if wide else torch.float32
-        warnings.warn(f"{before} gave numbers that are not finite; going on in {after}.", stacklevel=2)
-        for module in self._modules:
-            module.to(after)
+        widen(self._modules, before, next(self.unet.parameters()).device)
         self._fixed, self._deep = None, {}
         for store in self._stores.values():
             store.forget()

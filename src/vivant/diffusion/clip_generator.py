@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vivant.diffusion.clip_denoiser import GuidanceScale
 from vivant.diffusion.codec import check_size
@@ -39,7 +39,7 @@ class ClipGenerator:
             for name in convolutional:
                 self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
-        self._compiled: Callable[..., Tensor] | None = None
+        self._compiled: dict[str, Callable[..., Any]] = {}
 
     @property
     def _unet(self) -> VideoUNet:
@@ -61,9 +61,11 @@ class ClipGenerator:
         return GuidanceScale(scale, (options.guidance_from, options.guidance_to))
 
     def _net(self, options: Any) -> Callable[..., Any] | None:
-        """The net compiled as one graph, if asked for; compiled once for a generator."""
+        """The net compiled as one graph, if asked for; each form of it once for a generator."""
         if not options.compile:
             return None
-        if self._compiled is None:
-            self._compiled = torch.compile(self.modules[self.main], fullgraph=True)
-        return self._compiled
+        form = "with_deep" if getattr(options, "reuse", 1) > 1 else "forward"
+        if form not in self._compiled:
+            module: Any = self.modules[self.main]
+            self._compiled[form] = torch.compile(module if form == "forward" else module.with_deep, fullgraph=True)
+        return self._compiled[form]

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.diffusion.autoencoder import Autoencoder, AutoencoderConfig, TinyDecoder, our_names
+from vivant.diffusion.precision import widen
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
@@ -158,17 +159,22 @@ def to_pixels(images: Tensor, truncate: bool = False) -> np.ndarray:
 def decode_stream(
     decoder: Decoder, latents: Iterable[Tensor], batch: int = 4, truncate: bool = False
 ) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) uint8 of latents (C, h, w), decoded ``batch`` at a time as they come.
+    """Frames (H, W, 3) uint8 of latents (C, h, w), decoded ``batch`` at a time as they come; a net whose half precision
+    breaks goes on in a wider one.
 
     Raises:
-        WeightsError: a picture is not finite.
+        WeightsError: a picture is not finite in float32, too.
     """
     waiting = iter(latents)
-    device, dtype = _place(decoder)
     while part := list(islice(waiting, batch)):
-        images = decoder.decode(torch.stack(part).to(device, dtype))
-        if not bool(torch.isfinite(images).all()):
-            raise WeightsError("The decoder gave a picture that is not finite: use bf16 or fp32 instead of fp16.")
+        stacked = torch.stack(part)
+        device, dtype = _place(decoder)
+        images = decoder.decode(stacked.to(device, dtype))
+        while not bool(torch.isfinite(images).all()):
+            if dtype == torch.float32 or not isinstance(decoder, nn.Module):
+                raise WeightsError("The decoder gave a picture that is not finite: its weights are damaged.")
+            dtype = widen([decoder], dtype, device)
+            images = decoder.decode(stacked.to(device, dtype))
         yield from to_pixels(images, truncate)
 
 

@@ -124,12 +124,19 @@ def _log_snr(level: float) -> float:
     return 0.5 * (math.log(level) - math.log1p(-level))
 
 
+def consistency_scales(time: Tensor) -> tuple[Tensor, Tensor]:
+    """How much the noisy picture and the clean one count in a consistency model's answer at timesteps of any shape:
+    (1, 0) at 0, where both are the same (Luo et al. 2023, with times scaled by 10 and a data deviation of 0.5)."""
+    time, spread = 10.0 * time.double(), 0.5
+    length = time.square() + spread**2
+    return spread**2 / length, time / length.sqrt()
+
+
 def lcm(table: Timetable, index: int, x: Tensor, now: Guess, past: Guess | None, noise: Tensor | None) -> Tensor:
     """A step of a latent consistency model: jump to the clean picture, noise it again (Luo et al. 2023,
-    arXiv:2310.04378), with its boundary condition at timesteps scaled by 10 and a data deviation of 0.5."""
-    time, spread = 10.0 * table.timesteps[index], 0.5
-    skip = spread**2 / (time**2 + spread**2)
-    clean = time / math.sqrt(time**2 + spread**2) * now.x0 + skip * x.float()
+    arXiv:2310.04378)."""
+    skip, out = (float(scale) for scale in consistency_scales(torch.tensor(table.timesteps[index])))
+    clean = out * now.x0 + skip * x.float()
     if noise is None:
         return clean
     after = table.after[index]

@@ -23,7 +23,8 @@ Prediction = Literal["epsilon", "v", "sample"]
 Spacing = Literal["trailing", "leading", "linspace", "lcm"]
 PREDICTIONS: tuple[str, ...] = ("epsilon", "v", "sample")
 SPACINGS: tuple[str, ...] = ("trailing", "leading", "linspace", "lcm")
-_LCM_STEPS = 50  # steps of the teacher that latent consistency models were distilled from
+CONSISTENCY_STEPS = 50
+"""Steps of the teacher that latent consistency models are distilled from."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def timetable(
 def _spaced(total: int, count: int, spacing: str) -> list[int]:
     if spacing not in SPACINGS:
         raise ConfigError(f"There is no spacing '{spacing}' of sampling steps: use one of {', '.join(SPACINGS)}.")
-    limit = min(total, _LCM_STEPS) if spacing == "lcm" else total
+    limit = min(total, CONSISTENCY_STEPS) if spacing == "lcm" else total
     if not 1 <= count <= limit:
         raise ConfigError(f"{count} sampling steps do not fit: give 1 to {limit}.")
     if spacing == "trailing":

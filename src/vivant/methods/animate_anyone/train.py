@@ -20,6 +20,7 @@ from vivant.methods.animate_anyone.config import Config
 from vivant.methods.animate_anyone.model import guider_names, token_of
 from vivant.nn.transformer import BlockContext
 from vivant.nn.video_unet import VideoUNet
+from vivant.training.consistency import consistency_error, paired_times, teacher_of
 from vivant.training.latent_diffusion import kept, noised, weighted_error
 from vivant.training.stage import Stage
 
@@ -32,7 +33,9 @@ _PICTURES = ("reference_unet", "pose_guider", "image_projection", "denoising_une
 _PAPER_PICTURES = ("reference_unet", "!reference_unet.up_blocks.3", "pose_guider", "denoising_unet", _PICTURES[-1])
 _SETTINGS = {
     "unconditional": 0.1, "noise_offset": 0.05, "min_snr": 5.0, "save_memory": 0.0, "no_reference": 0.0,
+    "teacher_guidance": 0.0,
 }  # fmt: skip
+_DISTILLED = {**_SETTINGS, "unconditional": 0.0, "noise_offset": 0.0, "teacher_guidance": 2.5}
 _PAPER: dict[str, Any] = {
     "learning_rate": 1e-5, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
     "final_lr_fraction": 1.0, "ema_decay": 0.0, "checkpoint_every": 2000, "sample_every": 1000,
@@ -64,10 +67,20 @@ STAGES: dict[str, Stage] = {
         name="paper-motion", trains=MOTION_PARTS, steps=10_000, batch=4, frames=24,
         settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
     ),
+    "few-steps": Stage(
+        name="few-steps", trains=("denoising_unet",), steps=4_000, batch=8, learning_rate=1e-4, frames=12,
+        settings=_DISTILLED, **_LITE,
+    ),
+    "paper-few-steps": Stage(
+        name="paper-few-steps", trains=("denoising_unet",), steps=6_000, batch=4, frames=24, lora_rank=64,
+        settings={**_DISTILLED, "save_memory": 1.0}, **{**_PAPER, "learning_rate": 1e-4},
+    ),
 }  # fmt: skip
 """``pictures`` and ``motion`` are the paper's two stages with the settings of ``lite``, ``all`` a third one that trains
 everything on videos; the stages with ``paper-`` have the paper's settings. ``no_reference`` 1 trains without the
-reference net, on the picture's token alone, for comparison."""
+reference net, on the picture's token alone, for comparison. ``few-steps`` distils what the nets can do into few steps
+without guidance, ``paper-few-steps`` into low-rank additions: ``teacher_guidance`` above 0 distils
+(:mod:`vivant.training.consistency`) from a teacher guided at this scale."""
 
 
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
@@ -85,6 +98,8 @@ class Objective:
         self.critics: dict[str, nn.Module] = {}
         self.schedule = latent_schedule(config.schedule).to(device)
         self.settings = stage.settings_over(_SETTINGS)
+        guided = self.settings["teacher_guidance"] > 0
+        self.teacher = teacher_of(self._unet, config.prediction) if guided else None
 
     @property
     def _unet(self) -> VideoUNet:
@@ -107,7 +122,10 @@ class Objective:
             "reference": raw["reference_latents"].float(),
             "look": raw["reference_look"].float(),
         }
-        batch |= noised(batch["clean"], self.schedule, self.config.prediction, settings["noise_offset"], generator)
+        if self.teacher is None:
+            batch |= noised(batch["clean"], self.schedule, self.config.prediction, settings["noise_offset"], generator)
+        else:
+            batch |= paired_times(batch["clean"], self.schedule, settings["noise_offset"], generator)
         asked = kept(len(batch["clean"]), 1, settings["unconditional"], generator, self.device)
         batch["keep"] = asked.expand(-1, frames)
         return batch
@@ -140,16 +158,34 @@ class Objective:
         return total
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
-        """The weighted error of the prediction."""
-        save = bool(self.settings["save_memory"])
-        answer = self._unet(
-            batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save,
-            motion=self.stage.frames > 1,  # single pictures have none to learn (both papers' first stage)
-        )  # fmt: skip
-        error = weighted_error(
-            answer, batch, self.schedule, self.config.prediction, None, 1.0, self.settings["min_snr"]
-        )
+        """The weighted error of the prediction, or of the student's consistency."""
+        save, settings, kind = bool(self.settings["save_memory"]), self.settings, self.config.prediction
+        contexts, added = self.contexts(batch), self.features(batch)
+        motion = self.stage.frames > 1  # single pictures have none to learn (both papers' first stage)
+
+        def net(x: Tensor, time: Tensor) -> Tensor:
+            found: Tensor = self._unet(x, time, contexts, added, save_memory=save, motion=motion)
+            return found
+
+        def both(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+            assert self.teacher is not None
+            rows, times, features = (torch.cat([given, given]) for given in (x, time, added))
+            free, asked = self.teacher(rows, times, contexts, features, free=len(x), motion=motion).chunk(2)
+            return free, asked
+
+        if self.teacher is None:
+            answer = net(batch["noisy"], batch["time"])
+            error = weighted_error(answer, batch, self.schedule, kind, None, 1.0, settings["min_snr"])
+        else:
+            error = consistency_error(net, both, batch, self.schedule, kind, settings["teacher_guidance"])
         return {"velocity": self.stage.loss_weights.get("velocity", 1.0) * error}, {}
+
+    def _sampling(self) -> Sampling:
+        """Four steps, as the nets of this stage are sampled."""
+        schedule = latent_schedule(self.config.schedule)
+        if self.teacher is None:
+            return Sampling(timetable(schedule, 4), "ddim", self.config.prediction)
+        return Sampling(timetable(schedule, 4, "lcm"), "lcm", self.config.prediction)
 
     def critic_losses(self, batch: Batch, aux: Batch) -> Batch:
         """There are no critics."""
@@ -167,8 +203,7 @@ class Objective:
                 time = torch.tensor(moment.timestep, device=x.device)
                 return unet(x, time, contexts, added, motion=self.stage.frames > 1)
 
-            table = timetable(latent_schedule(self.config.schedule), 4)
-            made = sample(predict, torch.randn_like(batch["clean"]), Sampling(table, "ddim", self.config.prediction))
+            made = sample(predict, torch.randn_like(batch["clean"]), self._sampling())
         finally:
             self.modules = live
         latents = torch.cat([batch["reference"], batch["clean"][:, middle], made[:, middle]])

@@ -21,6 +21,7 @@ from vivant.nn.transformer import BlockContext
 from vivant.nn.v_kps import draw_v_kps_smooth
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.clip_arrays import pair_window
+from vivant.training.consistency import consistency_error, paired_times, teacher_of
 from vivant.training.latent_diffusion import kept, noised, weighted_error
 from vivant.training.stage import Stage
 
@@ -39,7 +40,11 @@ _ALL = ("reference_net", "v_kps_guider", "denoising_unet", "audio_projection")
 _FROZEN_END = "!reference_net.up_blocks.3"  # as released
 _SETTINGS = {
     "unconditional": 0.1, "drop_keypoints": 0.5, "drop_reference": 0.2, "noise_offset": 0.05, "min_snr": 5.0,
-    "drop_mode": 0.0, "save_memory": 0.0,
+    "drop_mode": 0.0, "save_memory": 0.0, "teacher_guidance": 0.0,
+}  # fmt: skip
+_DISTILLED = {
+    **_SETTINGS, "unconditional": 0.0, "drop_keypoints": 0.0, "drop_reference": 0.0, "noise_offset": 0.0,
+    "teacher_guidance": 2.5,
 }  # fmt: skip
 _PAPER: dict[str, Any] = {
     "learning_rate": 1e-6, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
@@ -75,17 +80,27 @@ STAGES: dict[str, Stage] = {
         name="paper-all", trains=(*_ALL, _FROZEN_END), steps=100_000, batch=8, frames=12,
         settings={**_SETTINGS, "save_memory": 1.0}, **_PAPER,
     ),
+    "few-steps": Stage(
+        name="few-steps", trains=("denoising_unet",), steps=4_000, batch=8, learning_rate=1e-4, frames=12,
+        settings=_DISTILLED, **_LITE,
+    ),
+    "paper-few-steps": Stage(
+        name="paper-few-steps", trains=("denoising_unet",), steps=6_000, batch=8, frames=12, lora_rank=64,
+        settings={**_DISTILLED, "save_memory": 1.0}, **{**_PAPER, "learning_rate": 1e-4},
+    ),
     "attributes": Stage(
         name="attributes", trains=("attribute_tokens", "denoising_unet.*_attributes"), steps=10_000, batch=8,
         learning_rate=1e-4, frames=12, settings=_SETTINGS, **_LITE,
     ),
 }  # fmt: skip
 """``pictures``, ``speech`` and ``all`` are the paper's stages I, II and III with the settings of ``lite``; the stages
-with ``paper-`` have the released settings with the paper's dropouts; ``attributes`` trains the new attention alone.
+with ``paper-`` have the released settings with the paper's dropouts; ``attributes`` trains the new attention alone;
+``few-steps`` distils what the nets can do into few steps without guidance, ``paper-few-steps`` into low-rank additions.
 
 Settings: ``drop_keypoints`` and ``drop_reference`` are the chances of a frame to lose its V-Kps or its reference;
 ``drop_mode`` 0 draws one reference mask for all blocks (paper), 1 draws V-Kps for whole clips and the reference for
-each block anew, as the released code does. ``save_memory`` 1 computes activations again in the backward pass."""
+each block anew, as the released code does. ``save_memory`` 1 computes activations again in the backward pass.
+``teacher_guidance`` above 0 distils (:mod:`vivant.training.consistency`) from a teacher guided at this scale."""
 
 
 def finetune(config: Config, group: str) -> dict[str, Any]:
@@ -119,6 +134,8 @@ class Objective:
         self._mirror = torch.tensor([-1.0, 1.0], device=device)
         self._swap = torch.tensor([1, 0, 2], device=device)
         self.settings = stage.settings_over(_SETTINGS)
+        guided = self.settings["teacher_guidance"] > 0
+        self.teacher = teacher_of(self._unet, config.prediction) if guided else None
 
     @property
     def _unet(self) -> VideoUNet:
@@ -135,7 +152,10 @@ class Objective:
         """
         batch = self._window(raw if "latents" in raw else self._pair(raw))
         count, frames, chances = len(batch["clean"]), batch["clean"].shape[1], self.settings
-        batch |= noised(batch["clean"], self.schedule, self.config.prediction, chances["noise_offset"], generator)
+        if self.teacher is None:
+            batch |= noised(batch["clean"], self.schedule, self.config.prediction, chances["noise_offset"], generator)
+        else:
+            batch |= paired_times(batch["clean"], self.schedule, chances["noise_offset"], generator)
         asked = kept(count, 1, chances["unconditional"], generator, self.device)
         whole_clip = bool(chances["drop_mode"])
         points = kept(count, 1 if whole_clip else frames, chances["drop_keypoints"], generator, self.device)
@@ -197,19 +217,37 @@ class Objective:
         return found * batch["keep_keypoints"][:, :, None, None, None].to(found.dtype)
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
-        """The weighted error of the prediction."""
-        save = bool(self.settings["save_memory"])
-        answer = self._unet(
-            batch["noisy"], batch["time"], self.contexts(batch), self.features(batch), save_memory=save,
-            motion=self.stage.frames > 1,  # single pictures have none to learn (both papers' first stage)
-        )  # fmt: skip
-        weights = self.stage.loss_weights
-        mask = box_mask(batch["mouth"], answer.shape[-1])
-        error = weighted_error(
-            answer, batch, self.schedule, self.config.prediction, mask, weights.get("mouth", 1.0),
-            self.settings["min_snr"],
-        )  # fmt: skip
+        """The weighted error of the prediction, or of the student's consistency."""
+        save, weights = bool(self.settings["save_memory"]), self.stage.loss_weights
+        contexts, added = self.contexts(batch), self.features(batch)
+        motion = self.stage.frames > 1  # single pictures have none to learn (both papers' first stage)
+        mask, weight = box_mask(batch["mouth"], batch["noisy"].shape[-1]), weights.get("mouth", 1.0)
+
+        def net(x: Tensor, time: Tensor) -> Tensor:
+            found: Tensor = self._unet(x, time, contexts, added, save_memory=save, motion=motion)
+            return found
+
+        def both(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+            assert self.teacher is not None
+            rows, times = torch.cat([x, x]), torch.cat([time, time])
+            free, asked = self.teacher(rows, times, contexts, added, free=len(x), motion=motion).chunk(2)
+            return free, asked
+
+        kind, settings = self.config.prediction, self.settings
+        if self.teacher is None:
+            answer = net(batch["noisy"], batch["time"])
+            error = weighted_error(answer, batch, self.schedule, kind, mask, weight, settings["min_snr"])
+        else:
+            scale = settings["teacher_guidance"]
+            error = consistency_error(net, both, batch, self.schedule, kind, scale, mask, weight)
         return {"velocity": weights.get("velocity", 1.0) * error}, {}
+
+    def _sampling(self) -> Sampling:
+        """Four steps, as the nets of this stage are sampled."""
+        schedule = latent_schedule(self.config.schedule)
+        if self.teacher is None:
+            return Sampling(timetable(schedule, 4), "ddim", self.config.prediction)
+        return Sampling(timetable(schedule, 4, "lcm"), "lcm", self.config.prediction)
 
     def critic_losses(self, batch: Batch, aux: Batch) -> Batch:
         """There are no critics."""
@@ -229,8 +267,7 @@ class Objective:
                 time = torch.tensor(moment.timestep, device=x.device)
                 return unet(x, time, contexts, added, motion=self.stage.frames > 1)
 
-            table = timetable(latent_schedule(self.config.schedule), 4)
-            made = sample(predict, torch.randn_like(batch["clean"]), Sampling(table, "ddim", self.config.prediction))
+            made = sample(predict, torch.randn_like(batch["clean"]), self._sampling())
         finally:
             self.modules = live
         latents = torch.cat([batch["reference"], batch["clean"][:, middle], made[:, middle]])
