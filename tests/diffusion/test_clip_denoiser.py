@@ -160,20 +160,6 @@ def test_reused_deep_features_are_near_and_cheaper(clip):
 
 
 @torch.inference_mode()
-def test_compiled_forms_serve_every_shape_of_a_run(clip):
-    """Full and part batches of windows, guided steps and others, and both forms of a net whose deep part is reused."""
-    for reuse, form in ((1, clip.unet), (2, clip.unet.with_deep)):
-        torch._dynamo.reset()
-        compiled = torch.compile(form, fullgraph=True, backend="eager")
-        scale = GuidanceScale(3.5, (0.0, 0.6))
-        found, wanted = (
-            run(ClipDenoiser(clip.unet, clip.conditions(), COUNT, scale, net=net, reuse=reuse), batch=2, steps=4)
-            for net in (compiled, None)
-        )
-        assert torch.allclose(found, wanted, atol=1e-5)
-
-
-@torch.inference_mode()
 def test_a_reference_of_an_empty_picture_for_the_unconditional_half():
     """The face set's guidance: two reference rows, no row left out."""
     clip = Clip("concat")

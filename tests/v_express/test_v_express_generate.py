@@ -100,6 +100,24 @@ def test_approximations_differ_and_are_asked_for(generator):
     assert (frames(generator, 4, steps=4, sampler="euler") - exact).max() <= 1
 
 
+def test_the_form_of_the_net_that_runs_is_the_one_that_is_compiled(generator, monkeypatch):
+    """With reused deep features another method of the net is called: it must be compiled, too, and each form once."""
+    compiled, calls = [], []
+
+    def fake(form, fullgraph):
+        assert fullgraph
+        compiled.append(form)
+        return lambda *given: calls.append(form) or form(*given)
+
+    plain = [frames(generator, 3, steps=4, reuse=reuse) for reuse in (1, 2)]
+    monkeypatch.setattr(torch, "compile", fake)
+    monkeypatch.setattr(generator, "_compiled", {})
+    for reuse, wanted in ((1, plain[0]), (2, plain[1]), (2, plain[1])):
+        assert (frames(generator, 3, steps=4, reuse=reuse, compile=True) == wanted).all()
+    net = generator.modules["denoising_unet"]
+    assert compiled == [net, net.with_deep] and calls == [net] * 4 + [net.with_deep] * 8
+
+
 def test_the_released_codes_ways(generator):
     assert (frames(generator, 3, upstream=True) != frames(generator, 3)).any()
 
