@@ -88,8 +88,8 @@ class ClipDenoiser:
             raise ConfigError(f"Deep features are reused for {reuse} steps: give 1 (exact) or more.")
         if reuse > 1:
             assert isinstance(unet, VideoUNet), "only U-Nets have deep features"
-        own = unet if reuse == 1 else unet.with_deep
-        self._net: Callable[..., Any] = own if net is None else net  # a compiled module has no truth value
+        own: Any = unet if reuse == 1 else unet.with_deep
+        self._net: Any = own if net is None else net  # a compiled module has no truth value
         self._modules = [unet, *modules]
         self._stores = {
             name: FrameStore(compute, count)
