@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from vivant.core.clip import Audio
 from vivant.core.errors import ConfigError, MediaError
 from vivant.core.facemesh import FACE_POINTS, TRAINING_POINTS
 from vivant.data.labels import Labels, write_labels
-from vivant.data.manifest import Row, write_manifest
+from vivant.data.manifest import Row, read_manifest, write_manifest
 from vivant.media.writer import VideoWriter
+from vivant.methods.v_express.weights import describe, load_modules, save_modules
 from vivant.nn.geometry import box_mask
 from vivant.training.clip_arrays import face_arrays
 from vivant.training.clips import DrivenWindows, PersonWindows, TalkingWindows
@@ -122,3 +124,31 @@ def test_the_tiny_recipes_run_every_stage(method, talking, people, tmp_path, cap
 
     modules, _, info = get_method(method).part("weights").load_modules("tiny", tmp_path / "weights.safetensors")
     assert info.name == "tiny" and {"denoising_unet", "denoiser"} & set(modules)
+
+
+def test_labelled_attributes_are_trained_alone_from_given_weights_and_can_be_asked_for(talking, tmp_path):
+    """Labels of the manifest, a net that grows the attention on them, weights that know their names."""
+    data = tmp_path / "data"
+    shutil.copytree(talking, data)
+    rows = [replace(row, attributes="happy=0.5,loud" if row.id == "a" else "") for row in read_manifest(data)]
+    write_manifest(data, rows)
+    found = TalkingWindows.load(data, length=3, codec="tiny", attributes=["loud", "happy"]).arrays["attributes"]
+    assert found.tolist() == [[1.0, 0.5]] * FRAMES + [[0.0, 0.0]] * FRAMES
+    with pytest.raises(ConfigError, match=r"Clip 'a' in .*no attribute 'loud'; known: happy"):
+        TalkingWindows.load(data, length=3, codec="tiny", attributes=["happy"])
+    modules, config, _ = load_modules("tiny", seed=0)
+    before = save_modules(modules, tmp_path / "before.safetensors", describe("tiny", config))
+    stage = "{name: attributes, steps: 2, batch: 2, frames: 3, warmup: 1, ema_decay: 0}"
+    (tmp_path / "recipe.yaml").write_text(
+        "method: v-express\npreset: tiny\nsamples: {length: 3, codec: tiny, size: 64, attributes: [happy, loud]}\n"
+        f"precision: fp32\nstages: [{stage}]\n"
+    )
+    words = ["--recipe", tmp_path / "recipe.yaml", "--init", before, "--data", data, "--out", tmp_path / "run"]
+    assert main(["train", "v-express", *map(str, words), "--device", "cpu"]) == 0
+    after, config, _ = load_modules("tiny", tmp_path / "run" / "weights.safetensors")
+    assert config.attributes == ("happy", "loud")
+    state = after["denoising_unet"].state_dict()
+    kept = {key: value.half().float() for key, value in modules["denoising_unet"].state_dict().items()}  # as stored
+    assert all(torch.equal(value, state[key]) for key, value in kept.items())
+    grown = [value for key, value in state.items() if "attributes.to_out.0.weight" in key]
+    assert grown and any(value.any() for value in grown)

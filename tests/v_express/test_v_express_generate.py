@@ -139,7 +139,10 @@ def test_labelled_attributes_change_nothing_until_they_are_trained_and_train_alo
     learning = {f"{n}.{k}" for n, m in modules.items() for k, p in m.named_parameters() if p.requires_grad}
     assert learning and all("attribute" in key for key in learning)
     objective = Objective(modules, config, stage, torch.device("cpu"))
-    raw = {**windows(config, 12).gather(torch.tensor([[0, 0, 0, 0], [3, 2, 0, 1]])), "attributes": torch.eye(2)}
+    raw = {
+        **windows(config, 12).gather(torch.tensor([[0, 0, 0, 0], [3, 2, 0, 1]])),
+        "attributes": torch.eye(2)[:, None].expand(2, 12, 2),
+    }
     batch = objective.augment(raw, torch.Generator().manual_seed(0))
     sum(objective.losses(batch, False)[0].values()).backward()
     with torch.no_grad():

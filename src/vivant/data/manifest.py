@@ -28,7 +28,8 @@ class Row:
     (:mod:`vivant.data.synthesis.truth`).
     ``motion``: what moves, a word; ``sound``: the video has a sound track; ``text``: what is said. ``extra``: an
     ``.npz`` with what was found in a curated clip besides the labels (:mod:`vivant.data.curate.export_clip`).
-    ``consent``: what is known of the consent of the people seen.
+    ``consent``: what is known of the consent of the people seen. ``attributes``: labels of the whole clip, as
+    ``happy=0.8,intensity=1`` (:mod:`vivant.core.attributes`).
     """
 
     id: str
@@ -52,6 +53,7 @@ class Row:
     text: str = ""
     extra: str = ""
     consent: str = ""
+    attributes: str = ""
 
     @property
     def media(self) -> str:

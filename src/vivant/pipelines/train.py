@@ -93,6 +93,9 @@ class Run:
             raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
         self.config = find_config(self.spec, recipe.preset)
         self.teacher = self.spec.part("train")
+        configured = getattr(self.teacher, "configured", None)
+        if configured is not None:
+            self.config = configured(self.config, recipe.samples)
         self.stages = as_launched(recipe.resolve(self.teacher.STAGES), os.environ)
         self.keeper = Keeper(self.spec, self.config, recipe)
         self.device = _device(args.device)
@@ -161,8 +164,9 @@ class Run:
         init, weights = self.recipe.init, self.spec.part("weights")
         torch.manual_seed(self.recipe.seed)
         if init:
-            modules, _, _ = weights.load_modules(self.recipe.preset, None if init == "shipped" else init)
-            return modules
+            modules, config, _ = weights.load_modules(self.recipe.preset, None if init == "shipped" else init)
+            extended = getattr(self.teacher, "extended", None)
+            return modules if extended is None or config == self.config else extended(modules, self.config)
         modules = self.spec.part("model").build_modules(self.config)
         initialise = getattr(self.teacher, "initialise", None)
         if initialise is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vivant.core.attributes import parse_attributes
 from vivant.core.errors import ConfigError
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import read_manifest
@@ -33,7 +34,7 @@ class ClipNeeds:
     labels, -> drawing (S, S, 3) uint8, or None; only the first ``points`` of them are drawn. ``look``: pictures
     (B, 3, H, W) in 0..1 -> (B, D) numbers of a frozen net, or None. ``size``: side of the pictures that are encoded,
     None as they are. ``flip``: mirrored copies, too. ``pictures``: side of the frames kept as pictures,
-    None for none.
+    None for none. ``attributes``: names of labelled attributes that the manifest tells of clips.
     """
 
     length: int
@@ -45,6 +46,7 @@ class ClipNeeds:
     size: int | None = None
     flip: bool = True
     pictures: int | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def load_clip_windows(
@@ -91,6 +93,10 @@ def load_clip_windows(
         mirrored += ["drawing"] if needs.flip else []
     if needs.encoder is not None:
         arrays |= read_heard(root, rows, *needs.encoder, device)
+    if needs.attributes:
+        values = [parse_attributes(row.attributes, needs.attributes, f"Clip '{row.id}' in {root}") for row in rows]
+        each = torch.tensor([row.frames for row in rows])
+        arrays["attributes"] = torch.tensor(values).repeat_interleave(each, 0).to(device)
     clips = [WindowClip(row.id, row.group, row.frames) for row in rows]
     return ClipWindows(clips, arrays, needs.length, mirrored)
 
@@ -114,13 +120,17 @@ class TalkingWindows(ClipWindows):
         encoder: str = "whisper-tiny-en",
         numbers: int = 384,
         flip: bool = True,
+        attributes: Sequence[str] = (),
     ) -> ClipWindows:
-        """Read a folder; ``codec``: "lite", "tiny", or a folder of Stable Diffusion's ("sd" for the hub's).
+        """Read a folder; ``codec``: "lite", "tiny", or a folder of Stable Diffusion's ("sd" for the hub's);
+        ``attributes``: names of the labels to read.
 
         Raises:
             MediaError, ConfigError, WeightsError: as :func:`load_clip_windows`.
         """
-        needs = ClipNeeds(length, (encoder, numbers), face=True, size=size, flip=flip)
+        needs = ClipNeeds(
+            length, (encoder, numbers), face=True, size=size, flip=flip, attributes=tuple(attributes)
+        )  # fmt: skip
         place = torch.device(device)
         return load_clip_windows(folder, load_codec(codec, seed=0).to(place), needs, place, split, groups, workers)
 

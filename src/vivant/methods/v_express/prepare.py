@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vivant.core.attributes import parse_attributes
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
@@ -62,17 +63,5 @@ def attribute_values(text: str, names: tuple[str, ...]) -> Tensor | None:
     Raises:
         ConfigError: a name that the net does not know, or a value that is no number in 0..1.
     """
-    values = dict.fromkeys(names, 0.0)
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, number = pair.partition("=")
-        if name.strip() not in values:
-            known = ", ".join(names) or "none: these weights were trained without attributes"
-            raise ConfigError(f"There is no attribute '{name.strip()}'; known: {known}.")
-        try:
-            value = float(number) if equals else 1.0
-        except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:
-            raise ConfigError(f"The attribute '{name.strip()}' is '{number}': give a number from 0 to 1.")
-        values[name.strip()] = value
-    return torch.tensor([list(values.values())]) if names else None
+    values = parse_attributes(text, names)
+    return torch.tensor([values]) if names else None

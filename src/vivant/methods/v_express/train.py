@@ -5,6 +5,8 @@ Axis letters: B batch, F frames, C latent channels, h w latent grid, S feature v
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from vivant.diffusion.codec import load_codec
 from vivant.diffusion.samplers import Moment, Sampling, sample
 from vivant.diffusion.schedule import timetable
 from vivant.methods.v_express.config import Config
+from vivant.methods.v_express.model import build_modules
 from vivant.nn.geometry import box_mask
 from vivant.nn.transformer import BlockContext
 from vivant.nn.v_kps import draw_v_kps_smooth
@@ -117,6 +120,22 @@ def finetune(config: Config, group: str) -> dict[str, Any]:
     return {"samples": samples, "stages": [stage]}
 
 
+def configured(config: Config, samples: Mapping[str, Any]) -> Config:
+    """The configuration for a recipe's ``samples``: the net has the attributes that the data are labelled with."""
+    return replace(config, attributes=tuple(samples.get("attributes", config.attributes)))
+
+
+def extended(modules: dict[str, nn.Module], config: Config) -> dict[str, nn.Module]:
+    """The nets of ``config`` with the weights of ``modules``, which know other attributes or none: an attention on
+    attributes that is new begins at zero, so nothing changes before it is trained."""
+    found = build_modules(config)
+    for name, module in modules.items():
+        if name in found:
+            known = {key: value for key, value in module.state_dict().items() if "attributes" not in key}
+            found[name].load_state_dict(found[name].state_dict() | known)
+    return found
+
+
 def initialise(modules: dict[str, nn.Module], config: Config, samples: Any = None) -> None:
     """A fresh start: the codec, which stays as it is, has its weights."""
     if config.codec != "tiny":
@@ -192,7 +211,7 @@ class Objective:
             "heard": raw["heard"][:, :frames],
         }
         if "attributes" in raw:
-            batch["attributes"] = raw["attributes"]
+            batch["attributes"] = raw["attributes"][:, 0]  # of the whole clip
         return batch
 
     def contexts(self, batch: Batch) -> dict[str, BlockContext]:

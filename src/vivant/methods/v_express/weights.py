@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from vivant.methods.v_express.model import build_modules
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
-from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.loading import load_state, load_strict, read_metadata, sha256
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -51,6 +52,9 @@ def load_modules(
         WeightsError: weights missing, damaged, or of another model; the message names the keys.
     """
     config = preset_of(PRESETS, preset, _METHOD)
+    if path is not None and Path(path).is_file():
+        names = read_metadata(Path(path)).get("attributes", "")
+        config = replace(config, attributes=tuple(filter(None, names.split(",")))) if names else config
     if path is not None and Path(path).is_dir():
         modules, info = _released(config, preset, Path(path))
     elif path is None and preset == "released":
@@ -74,9 +78,9 @@ def save_modules(
 
 
 def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
-    """Metadata for :func:`save_modules`; says whether the codec has a home of its own."""
+    """Metadata for :func:`save_modules`; whether the codec has a home of its own, which attributes the net knows."""
     codec = "own" if config.codec == "tiny" else config.codec
-    return modules_io.describe(preset, config, codec=codec, **more)
+    return modules_io.describe(preset, config, codec=codec, attributes=",".join(config.attributes), **more)
 
 
 def convert(folder: str | Path, out: str | Path) -> Path:
