@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vivant.core.errors import ConfigError
 from vivant.pipelines.progress import bar
+from vivant.pipelines.synthesize_clips import check_options, frame_rate, keep_settings, render_clips
 
 if TYPE_CHECKING:
     from vivant.data.figures.clips import Job, Style
@@ -33,7 +32,6 @@ def run_people(args: argparse.Namespace) -> str:
     """
     from vivant.data.figures.clips import Style
     from vivant.data.synthesis.work import default_workers
-    from vivant.pipelines.synthesize import check_options, frame_rate
 
     foreign = [name for name in _OF_STILLS if getattr(args, name, None)]
     if foreign or args.motion != "random":
@@ -44,9 +42,16 @@ def run_people(args: argparse.Namespace) -> str:
         args.frames or FRAMES, frame_rate(args.fps), args.size, args.quality, args.supersample, truth=not args.no_truth
     )
     out, shares = Path(args.out), {"test": args.test_share, "val": args.val_share}
-    keep_settings(out, args.seed, args.takes_per_motion, shares, style)
+    told = {**asdict(style), "fps": str(style.fps), "kinds": list(style.kinds)}
+    keep_settings(
+        out / SETTINGS, {"seed": args.seed, "takes_per_motion": args.takes_per_motion, "shares": shares, **told}
+    )
     jobs = make_jobs(args.clips, args.takes_per_motion, args.seed, shares)
-    return render(jobs, out, style, args.seed, args.workers or default_workers(), args.quiet)
+
+    def watch(outcomes: Iterator[Any], total: int) -> Iterable[Any]:
+        return bar(outcomes, total, "people", not args.quiet and total > 0, "clip")
+
+    return render_clips(jobs, out, _worker, (out, style, args.seed), args.workers or default_workers(), watch)
 
 
 def make_jobs(clips: int, takes_per_motion: int, seed: int, shares: dict[str, float]) -> list[Job]:
@@ -63,54 +68,6 @@ def make_jobs(clips: int, takes_per_motion: int, seed: int, shares: dict[str, fl
         split = "test" if draw < shares["test"] else "val" if draw < shares["test"] + shares["val"] else "train"
         jobs.append(Job(f"people-{seed}-{number:06d}", number, take, split))
     return jobs
-
-
-def keep_settings(out: Path, seed: int, takes: int, shares: dict[str, float], style: Style) -> None:
-    """Keep what makes the clips of a folder; a run that goes on has to ask for the same.
-
-    Raises:
-        ConfigError: it asks for something else.
-    """
-    told = {**asdict(style), "fps": str(style.fps), "kinds": list(style.kinds)}
-    wish = {"seed": seed, "takes_per_motion": takes, "shares": shares, **told}
-    path = out / SETTINGS
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = sorted(key for key in wish if before.get(key) != wish[key])
-        if changed:
-            raise ConfigError(
-                f"{out} was begun with another {changed[0]} ({before.get(changed[0])}, not {wish[changed[0]]}): "
-                f"ask for the same, or choose another --out."
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wish, indent=1) + "\n", encoding="utf-8")
-
-
-def render(jobs: Sequence[Job], out: Path, style: Style, seed: int, workers: int, quiet: bool = False) -> str:
-    """Draw what is not there yet and write the manifest; returns the summary."""
-    from vivant.data.manifest import merge_manifest
-    from vivant.data.synthesis.clips import finished_rows, row_path
-    from vivant.data.synthesis.survey import write_rejected
-    from vivant.data.synthesis.work import run_jobs
-
-    left = [job for job in jobs if not row_path(out, job.id).exists()]
-    started, frames, failed = time.monotonic(), 0, []
-    try:
-        outcomes = run_jobs(_worker, (out, style, seed), left, workers)
-        for outcome in bar(outcomes, len(left), "people", not quiet and bool(left), "clip"):
-            if outcome.result is None:
-                failed.append({"what": "clip", "id": outcome.job.id, "reason": outcome.problem})
-            else:
-                frames += outcome.result.frames
-    finally:  # also of a stopped run: what is finished can be used
-        write_rejected(out, failed)
-        rows = merge_manifest(out, finished_rows(out))
-    seconds = max(time.monotonic() - started, 1e-9)
-    lost = f", {len(failed)} clips failed (rejected.jsonl says why)" if failed else ""
-    return (
-        f"{len(left) - len(failed)} new clips ({frames} frames in {seconds:.0f} s, {frames / seconds:.1f} frames per "
-        f"second, {workers} processes){lost}; {len(rows)} clips in {out / 'manifest.jsonl'}."
-    )
 
 
 def _worker(out: Path, style: Style, seed: int) -> Callable[[Job], Row]:
