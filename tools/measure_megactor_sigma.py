@@ -16,11 +16,8 @@ docs/images.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import shlex
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 from measure_live_portrait_claims import number
+from megactor_sigma_docs import AMPLITUDES, write_docs
+from megactor_sigma_speed import speed
 from tqdm import tqdm
 
 from vivant.apps.cli import main as vivant
@@ -37,7 +36,6 @@ from vivant.data.manifest import read_manifest
 from vivant.media.audio import read_audio
 from vivant.media.video import open_clip
 from vivant.metrics.motion import Motion, read_motion
-from vivant.metrics.reproductions import Result, write_result
 from vivant.metrics.results import write_json
 from vivant.metrics.statistics import correlation
 from vivant.metrics.timing import machine
@@ -48,15 +46,7 @@ from vivant.pipelines.load import Pipeline, load
 METHOD = "megactor-sigma"
 DRIVES = {"audio": "audio", "video": "video", "both": "both"}
 METRICS = "fvd-lite0,fid-lite0,feat-lite0,sync-c-lite,sync-d-lite,landmark-error,csim-dlib,flicker"
-AMPLITUDES = (0.0, 0.5, 1.0, 1.5, 2.0)
 GROUPS = ("speaker", "replay")
-PLOT = "images/megactor_sigma_{}_amplitude.png"
-LABELS = {"visual": "roll, degrees", "audio": "opening of the mouth"}
-NOTES = {
-    "both": "The distances are our own small nets', not the paper's FVD and Sync-C; few clips leave them uncertain.",
-    "visual": "Motion is the standard deviation of the head's roll in degrees.",
-    "audio": "Range is the standard deviation of the mouth's opening; at 0 nothing is heard, and what moves is chance.",
-}
 PARTS = ("table", "disagreement", "visual", "audio")
 UNRELATED = 0.3  # correlation of two mouths below which they say different things
 
@@ -215,126 +205,6 @@ def claims(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def write_docs(found: dict[str, Any], args: argparse.Namespace) -> None:
-    """A result for each part that was measured, and a plot of each amplitude."""
-    place = found["machine"]
-    hardware = f"{found['device']}, {place['cores']} cores of an {place['cpu']}, torch {place['torch']}"
-    setting = f"preset {args.preset}, {found['clips']} held-out clips of {found['frames']} frames"
-    command = shlex.join(["python", "tools/measure_megactor_sigma.py", *sys.argv[1:]])
-    numbers: dict[str, dict[str, Any]] = {}
-    if "table" in found:
-        numbers["both"] = {
-            f"{name} {drive}": row[name]
-            for drive, row in found["table"].items() for name in ("fvd-lite0", "sync-c-lite") if name in row
-        }  # fmt: skip
-    if "disagreement" in found:
-        apart = found["disagreement"]
-        mine = {"mouth correlation with speech": apart["decoupled"]["mouth by speech"]}
-        mine |= {"lid correlation with driver": apart["decoupled"]["lids by driver"]}
-        mine |= {f"{key} ({name})": value for name, row in apart.items() for key, value in row.items()}
-        numbers["decoupling"] = mine
-    for name, word in (("audio", "mouth"), ("visual", "motion")):
-        amounts = found.get(f"{name} amplitude", {})
-        if amounts:
-            draw(found, name, args.docs / PLOT.format(name))
-            numbers[f"{name}-amplitude"] = {f"{word} range at {a:g}": number(values) for a, values in amounts.items()}
-    for claim, row in numbers.items():
-        name = claim.partition("-")[0] if "amplitude" in claim else ""
-        note = NOTES.get(name or claim, "")
-        picture = PLOT.format(name) if name else ""
-        result = Result(f"megactor-{claim}", setting, row, command, hardware, picture, note)
-        write_result(args.docs / "results" / f"megactor_{claim.replace('-', '_')}.json", result)
-
-
-def draw(found: dict[str, Any], name: str, path: Path) -> None:
-    """Asked amplitude against measured motion, a thin line a clip, their mean in red."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    rows = np.array([found[f"{name} amplitude"][amount] for amount in AMPLITUDES])
-    axes.plot(AMPLITUDES, rows, color="tab:blue", linewidth=0.5, alpha=0.5)
-    axes.plot(AMPLITUDES, np.nanmean(rows, 1), color="tab:red", linewidth=2)
-    axes.set_xlabel(f"--strength.{name}")
-    axes.set_ylabel(f"deviation, {LABELS[name]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-
-
-def speed(args: argparse.Namespace) -> dict[str, Any]:
-    """Seconds and memory of one denoising step of 16 frames at 512 px, beside diffusers' PixArt of the same size."""
-    from dataclasses import replace
-
-    from vivant.methods.megactor_sigma.config import PRESETS
-    from vivant.nn.video_dit import ReferenceDiT, VideoDiT
-
-    config = PRESETS["tiny" if args.tiny else "paper"]
-    device, kind = (torch.device("cpu"), torch.float32) if args.tiny else (torch.device("cuda"), torch.float16)
-    net, frames, side = config.net, 4 if args.tiny else 16, config.net.side
-    found: dict[str, Any] = {"frames": frames, "size": 8 * side, "type": str(kind)}
-
-    def randn(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=device, dtype=kind)
-
-    x, added = randn(1, frames, net.channels, side, side), randn(1, frames, net.extra, side, side)
-    masks = torch.zeros(1, frames, 2, side, side, device=device, dtype=kind)
-    masks[:, :, 0, side // 2 :], masks[:, :, 1, : side // 2] = 1, 1
-    tokens, when = randn(1, frames, config.audio.tokens, net.context), torch.tensor(500, device=device)
-
-    def step(name: str, temporal: str, bank: Any, more: torch.Tensor) -> None:
-        with device:
-            whole = VideoDiT(replace(net, temporal=temporal)).to(kind).eval()  # type: ignore[arg-type]
-        seen = whole.project(bank, tokens)
-        found[name] = timed(lambda: whole(x, when, seen, more), args)
-
-    with torch.inference_mode():
-        with device:
-            bank = ReferenceDiT(net).to(kind).eval()(randn(1, net.channels, side, side))
-        step("ours without temporal modules and reference", "none", None, added)
-        step("ours with the reference, without temporal modules", "none", bank, added)
-        step("ours, temporal plain", "plain", bank, added)
-        step("ours, temporal grid", "grid", bank, added)
-        step("ours, temporal grid, with attention masks", "grid", bank, torch.cat([added, masks], 2))
-        gc.collect()
-        found[f"diffusers' PixArt, {frames} pictures, 120 text tokens"] = pixart(net, x[0], when, args)
-    return found
-
-
-def pixart(net: Any, x: torch.Tensor, when: torch.Tensor, args: argparse.Namespace) -> dict[str, float] | str:
-    """The same step of diffusers' net on as many pictures."""
-    try:
-        from diffusers import PixArtTransformer2DModel
-    except ImportError as error:
-        return f"not measured: diffusers is not installed ({error})"
-    with x.device:
-        theirs = PixArtTransformer2DModel(
-            num_attention_heads=net.heads, attention_head_dim=net.width // net.heads, in_channels=4, out_channels=8,
-            num_layers=net.depth, cross_attention_dim=net.width, sample_size=net.side, caption_channels=4096,
-        )  # fmt: skip
-    theirs = theirs.to(x.dtype).eval()
-    words = torch.randn(len(x), 120, 4096, device=x.device, dtype=x.dtype)
-    times = when.expand(len(x))
-    return timed(lambda: theirs(x, encoder_hidden_states=words, timestep=times, added_cond_kwargs={}), args)
-
-
-def timed(work: Callable[[], Any], args: argparse.Namespace) -> dict[str, float]:
-    """Median milliseconds of a call, after two that do not count, and peak memory."""
-    cuda = torch.cuda.is_available() and not args.tiny
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    seconds = []
-    for _ in range(2 + (1 if args.tiny else 10)):
-        start = time.perf_counter()
-        work()
-        if cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
-    return {"ms": round(1000 * float(np.median(seconds[2:])), 2), "peak GiB": round(peak, 2)}
-
-
 def main() -> None:
     """Measure as asked, print and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -359,7 +229,7 @@ def main() -> None:
             parser.error("claims needs the folder of the test set")
         found = claims(args)
     elif args.what == "speed":
-        found = speed(args)
+        found = speed(args.tiny)
     else:
         from measure_reference_nets import train
 
