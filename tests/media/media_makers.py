@@ -96,3 +96,8 @@ def tone(seconds: float, rate: int, channels: int = 1, hertz: float = 440.0) -> 
     """(N, C) float32 sine of amplitude 0.5."""
     wave = 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def ramp(count: int, step: int = 4) -> list[np.ndarray]:
+    """Grey frames, each a step brighter than the one before."""
+    return [flat(index * step) for index in range(count)]

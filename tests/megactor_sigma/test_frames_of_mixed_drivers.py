@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from megactor_makers import SIDE, alive, crop
 from safetensors.torch import save_file
-from test_driving import SIDE, alive, crop
 
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError, WeightsError

@@ -76,6 +76,11 @@ class Server:
         text = self.get("/metrics").text
         return {name: int(size) for name, size in re.findall(r'vivant_memory_bytes\{process="(.*?)"\} (\d+)', text)}
 
+    def done(self) -> int:
+        """Finished jobs that are kept, from the metrics."""
+        found = re.search(r'vivant_jobs\{state="done"\} (\d+)', self.get("/metrics").text)
+        return int(found[1]) if found else 0
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         code = self.process.wait(60)
@@ -87,3 +92,8 @@ class Server:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def folders(server: Server) -> set[str]:
+    """Names of the jobs' folders."""
+    return {path.name for path in server.folder.iterdir() if path.is_dir()}
