@@ -79,12 +79,13 @@ def positive(flag: str) -> Callable[[str], float]:
 
 def number(kind: type, flag: str) -> Callable[[str], float]:
     """A reader of numbers for argparse whose error names the option in one sentence."""
+    whole = "whole " if kind is int else ""
 
     def read(text: str) -> float:
         try:
             value: float = kind(text)
         except ValueError:
-            raise ConfigError(f"The option {flag} needs a number, not '{text}'.") from None
+            raise ConfigError(f"The option {flag} needs a {whole}number, not '{text}'.") from None
         return value
 
     return read

@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _names(args: argparse.Namespace) -> list[str]:
     names = list(args.names)
+    if names and not args.method and args.preset != "released":
+        raise ConfigError(f"--preset goes with --method: leave it out, or name the weights {names[0]}:{args.preset}.")
     if args.method or not names:
         method = args.method or DEFAULT_METHOD
         names.append(method if args.preset == "released" else f"{method}:{args.preset}")

@@ -10,6 +10,7 @@ from vivant.apps.animate import add_source_arguments, asked_method, default_outp
 from vivant.apps.arguments import (
     OPTION,
     SLIDER,
+    STRENGTH,
     add_loading_arguments,
     add_method_arguments,
     collect,
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         source,
         output,
         sliders=collect(args, SLIDER),
+        strength=collect(args, STRENGTH),
         face=args.face,
         crop_only=args.crop_only,
         match_color=args.match_color,

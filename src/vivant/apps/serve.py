@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C; running jobs then end, or wait for the next start."""
     apply_gates(args)
+    if args.port > 65535:
+        raise ConfigError(f"The port {args.port} does not exist: give 1 to 65535.")
     settings = settings_of(args)
     try:
         import uvicorn
@@ -150,8 +152,8 @@ def _check_free(host: str, port: int) -> None:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, int(port)))
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        why = error.strerror or str(error)
         raise ConfigError(f"Nothing can listen on {host}:{port} ({why}): choose another --host or --port.") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -242,10 +243,16 @@ _COMPILED = ("motion_extractor", "warping_module", "spade_generator")
 
 
 def bench_memory(args: argparse.Namespace) -> dict[str, Any]:
-    """Peak memory of ``vivant animate`` in its own process, for a short and for a long driver."""
+    """Peak memory of ``vivant animate`` in its own process, for a short and for a long driver.
+
+    Raises:
+        ConfigError: a driver of no pictures, or of no length.
+    """
     from vivant.media.video import probe
     from vivant.metrics.timing import machine, peak_memory
 
+    if not all(0 < seconds < math.inf for seconds in args.seconds):
+        raise ConfigError("--seconds needs two lengths of more than 0, such as --seconds 10 600.")
     source, driving = files(args)
     fps = probe(driving).fps
     if fps is None:

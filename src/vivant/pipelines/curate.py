@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vivant.core.errors import ConfigError
+from vivant.core.errors import ConfigError, MediaError
 
 if TYPE_CHECKING:
     from vivant.data.curate.export_clip import Style
@@ -127,6 +127,8 @@ def run_plan(args: argparse.Namespace) -> int:
     plan = make_plan(_work(args), args.inputs, settings, said)
     broken = [source for source in plan if source.problem]
     hours = sum(source.seconds or 0 for source in plan) / 3600
+    if len(broken) == len(plan):
+        raise MediaError(f"None of the {len(plan)} videos can be opened; the first reason: {broken[0].problem}")
     print(f"{len(plan)} videos, {hours:.2f} hours, {len(broken)} of them cannot be opened.")
     return 0
 

@@ -27,6 +27,7 @@ def edit(
     output: str | os.PathLike[str] | None = None,
     *,
     sliders: Mapping[str, Any] | None = None,
+    strength: Mapping[str, float] | None = None,
     face: str | int = "largest",
     method: str = DEFAULT_METHOD,
     weights: str | os.PathLike[str] | None = None,
@@ -52,7 +53,7 @@ def edit(
 
     if output is not None:
         check_output(output, overwrite, (source,))
-    resolved = build_options(get_method(method), options, sliders)
+    resolved = build_options(get_method(method), options, sliders, strength, seed)
     pipe = load(method, weights, preset, device, dtype, seed, lora, backend)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)
     result = edited(pipe, request)

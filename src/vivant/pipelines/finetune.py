@@ -47,9 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Data, recipe, training; says how the result is used. Returns 0, or 3 if it was asked to stop."""
+    if (args.steps is not None and args.steps < 1) or (args.max_seconds is not None and not args.max_seconds > 0):
+        raise ConfigError("--steps and --max-seconds must be more than 0.")
     spec = get_method(args.method)
     config, recipe = recipe_of(spec, args.preset or spec.default_preset)
     out = Path(args.out or Path("runs") / Path(args.clips[0]).stem)
+    if args.init != "shipped" and not Path(args.init).exists():
+        raise ConfigError(f"There are no weights {args.init} to start from: check the path of --init.")
     data, run_folder = out / "data", out / "run"
     if not args.resume and not args.dry_run and any(run_folder.glob("*/checkpoints/latest")):
         raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")

@@ -42,25 +42,25 @@ def scalar(kind: Any) -> Any:
     return kind
 
 
-def checked(what: str, item: Field[Any], kind: Any, value: Any) -> Any:
-    """``value`` as the field's type, within its declared range.
+def checked(what: str, item: Field[Any], kind: Any, value: Any, name: str = "") -> Any:
+    """``value`` as the field's type, within its declared range; ``name``: what people call the field.
 
     Raises:
         ConfigError: wrong type, not among the choices, not finite, or out of range.
     """
-    kind = scalar(kind)
+    kind, name = scalar(kind), name or PUBLIC_NAMES.get(item.name, item.name)
     if value is None and item.default is None:
         return None
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise unknown(f"{what} {item.name}", str(value), get_args(kind))
+            raise unknown(f"{what} {name}", str(value), get_args(kind))
         return value
     if kind is bool:
         if not isinstance(value, bool):
-            raise ConfigError(f"The {what} '{item.name}' is a switch: give true or false, not {value!r}.")
+            raise ConfigError(f"The {what} '{name}' is a switch: give true or false, not {value!r}.")
         return value
     if kind in (int, float):
-        return _number(what, item, kind, value)
+        return _number(f"{what} '{name}'", item, kind, value)
     return value
 
 
@@ -68,14 +68,14 @@ def _number(what: str, item: Field[Any], kind: type, value: Any) -> float:
     try:
         number = kind(value)
     except (TypeError, ValueError):
-        raise ConfigError(f"The {what} '{item.name}' needs a number, not {value!r}.") from None
+        raise ConfigError(f"The {what} needs a number, not {value!r}.") from None
     low, high = item.metadata.get("range", (-math.inf, math.inf))
     if kind is int and "range" not in item.metadata:
         low = 1
     if not math.isfinite(number) or not low <= number <= high:
         above = f"of at least {low}" if low > -math.inf else "that is finite"
         limit = f"from {low} to {high}" if high < math.inf else above
-        raise ConfigError(f"The {what} '{item.name}' is {value}: give a number {limit}.")
+        raise ConfigError(f"The {what} is {value}: give a number {limit}.")
     return number
 
 
@@ -123,10 +123,12 @@ def build_options(
     config = spec.part("config")
     fields_of = {public: name for name, public in PUBLIC_NAMES.items()}
     chosen = {fields_of.get(name, name): value for name, value in (values or {}).items()}
+    known, types = {item.name: item for item in fields(config.Options)}, option_types(config.Options)
     for name, value in (strength or {}).items():
         if name not in spec.strengths:
             raise unknown(f"strength of {spec.name}", name, spec.strengths)
-        chosen[STRENGTH_FIELDS.get(name, f"strength_{name}")] = value
+        place = STRENGTH_FIELDS.get(name, f"strength_{name}")
+        chosen[place] = checked("strength", known[place], types[place], value, name)
     chosen.pop("sliders", None)
     options = config.Options(**checked_fields("option", config.Options, chosen))
     if SEED not in chosen and any(item.name == SEED for item in fields(config.Options)):

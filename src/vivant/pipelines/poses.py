@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,13 +47,10 @@ def run(args: argparse.Namespace) -> int:
         check_output(path, True, (args.source,))
         if Path(path).suffix.lower() == ".pkl":
             raise ConfigError("Poses are kept as .safetensors: name such a file.")
-    if args.smooth < 0:
-        raise ConfigError("--smooth counts frames: give 0 or more.")
+    _check(args)
     finder = None if _kept(args.source) else make_reader(args.reader, args.dwpose_files, args.device)
     track, missing = read_poses(args.source, args.person, finder, not args.quiet)
     track = track.smoothed(args.smooth) if args.smooth else track
-    if args.over and (args.fit or _kept(args.source)):
-        raise ConfigError("--over draws on the video that the poses were read from: leave out --fit, and give a video.")
     if args.fit:
         track = fitted(track, args.fit)
     for path in args.output:
@@ -63,6 +61,20 @@ def run(args: argparse.Namespace) -> int:
     where = f"; nobody was seen in {len(missing)}: {spans(missing)}" if missing else ""
     print(f"Poses of {len(track)} frames in {', '.join(map(str, args.output))}{where}.")
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what makes no sense before the video is read. Raises ConfigError."""
+    if not 0 <= args.smooth < math.inf:
+        raise ConfigError("--smooth counts frames: give 0 or more.")
+    if not 0 <= args.quality <= 51:
+        raise ConfigError(f"The quality {args.quality} is out of range: give 0 (best, largest) to 51.")
+    if args.person != "largest" and not args.person.isdecimal():
+        raise ConfigError(f"Which person to follow is 'largest' or a number from 0, not '{args.person}'.")
+    if args.over and (args.fit or _kept(args.source)):
+        raise ConfigError("--over draws on the video that the poses were read from: leave out --fit, and give a video.")
+    if args.fit:
+        as_clip(args.fit, "picture")
 
 
 def make_reader(name: str, files: tuple[str, str] | None = None, device: str = "cpu") -> BodyFinder:

@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=100, help="how many clips of this motion (default: 100)")
     parser.add_argument("--frames", type=int, help="frames of a clip (default: 32, spoken and replayed 75)")
     parser.add_argument("--fps", default="25", help="frames per second, also as a fraction (default: 25)")
-    parser.add_argument("--size", type=int, default=256, help="side of the frames in pixels, even (default: 256)")
+    parser.add_argument("--size", type=int, default=256, help="side of the frames, divisible by 4 (default: 256)")
     parser.add_argument("--takes-per-motion", type=int, default=1, metavar="N",
                         help="render every motion on N people, the same take (default: 1)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn by chance (default: 0)")
     parser.add_argument("--workers", type=int, help="processes (default: one a core; at most 6 draw on a GPU)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
     parser.add_argument("--quality", type=int, default=18, help="x264's constant rate factor (default: 18)")

@@ -41,6 +41,10 @@ def check_options(args: argparse.Namespace, frames: int) -> None:
         raise ConfigError(f"Quality {args.quality} is out of range: give 0 (lossless) to 51 (worst), 18 is usual.")
     if args.motion == "clips" and not args.drivers and not args.check:
         raise ConfigError("--motion clips needs --drivers FOLDER with the clips to replay.")
+    if args.seed < 0:
+        raise ConfigError(f"The seed {args.seed} cannot be used: give a whole number from 0 on.")
+    if Path(args.out).exists() and not Path(args.out).is_dir():
+        raise ConfigError(f"'{args.out}' is a file, not a folder: choose another --out.")
 
 
 def keep_settings(path: Path, wish: Mapping[str, Any]) -> None:

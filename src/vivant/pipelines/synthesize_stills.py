@@ -77,10 +77,10 @@ class Synthesis:
         """Everything. Returns what a person wants to know at the end."""
         from vivant.data.synthesis.people import find_stills
 
+        stills = find_stills(self.stills, self.args.licence, self.args.credit)
         if not self.args.check:
             self._refuse_early()
             self._keep_settings()
-        stills = find_stills(self.stills, self.args.licence, self.args.credit)
         people = self._survey(stills)
         good = [person for person in people if not person.reasons]
         if self.args.check:
@@ -120,12 +120,9 @@ class Synthesis:
         return self.args.workers or (min(_ON_ONE_GPU, self.workers) if on_gpu else self.workers)
 
     def _on_gpu(self) -> bool:
-        import torch
+        from vivant.pipelines.load import pick_device
 
-        device = self.args.device
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError("There is no CUDA device here: use --device cpu.")
-        return bool(device != "cpu" and torch.cuda.is_available())
+        return pick_device(self.args.device).startswith("cuda")
 
     def _bar(self, what: str, unit: str) -> Callable[[Iterator[Any], int], Iterable[Any]]:
         from vivant.pipelines.progress import bar

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked. Returns 0, or 3 if the run was asked to stop before its end."""
-    if min(args.log_every, args.keep) < 1 or (args.max_seconds is not None and args.max_seconds <= 0):
+    if min(args.log_every, args.keep) < 1 or (args.max_seconds is not None and not args.max_seconds > 0):
         raise ConfigError("--log-every, --keep and --max-seconds must be more than 0.")
     recipe = with_settings(read_recipe(args.recipe), args.settings)
     recipe = replace(

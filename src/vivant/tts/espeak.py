@@ -34,7 +34,11 @@ class Engine:
         )
         if done.returncode:
             reason = done.stderr.decode(errors="replace").strip().splitlines()
-            raise ConfigError(f"eSpeak NG failed with the voice '{voice}' ({reason[-1][:80] if reason else 'killed'}).")
+            why = reason[-1][:80] if reason else "killed"
+            raise ConfigError(
+                f"eSpeak NG failed with the voice '{voice}' ({why}): give a --language or --voice of it, such as "
+                f"{', '.join(self.voices[:5])}; espeak-ng --voices lists all."
+            )
         head, _, sound = done.stdout.partition(b"\n")
         told = json.loads(head)
         samples = np.frombuffer(sound, "<i2").astype(np.float32) / 32768

@@ -50,7 +50,8 @@ class SpeechMotion:
             what = "; or ".join(engine(name).missing() for name in ENGINES)
             raise ConfigError(f"No text-to-speech engine is installed: {what}.")
         if not set(self.languages) <= set(LANGUAGES):
-            raise ConfigError(f"There are no sentences in {sorted(set(self.languages) - set(LANGUAGES))}.")
+            strange = sorted(set(self.languages) - set(LANGUAGES))
+            raise ConfigError(f"There are no sentences in {', '.join(strange)}: use {', '.join(LANGUAGES)}.")
         if "en" not in self.languages and "espeak" not in self.usable:
             raise ConfigError("Languages other than English need eSpeak NG: apt install espeak-ng.")
 
