@@ -1,6 +1,7 @@
 """Methods that make frames from controls, through the same pipeline: files in, a video with its sound out."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from vivant.core.errors import ConfigError, MediaError
 from vivant.media.video import open_clip
 from vivant.pipelines import animate as animate_module
 from vivant.pipelines import load as load_module
+from vivant.pipelines.direct import untrained
 from vivant.pipelines.keypoints import fitted_keypoints
 
 GREY = np.full((288, 288, 3), 128, np.uint8)
@@ -117,3 +119,11 @@ def test_a_wish_it_cannot_serve_is_refused(echo, portrait, driver_path, driver_f
 def test_sound_for_a_method_that_does_not_hear(portrait):
     with pytest.raises(ConfigError, match="not driven by audio"):
         vivant.animate(portrait, audio=beeps(), method="live-portrait", preset="tiny")
+
+
+def test_random_weights_of_a_preset_of_use_are_told():
+    def pipe(preset, files):
+        return SimpleNamespace(preset=preset, spec=SPEC, weights_info=SimpleNamespace(files=files))
+
+    assert "no trained weights here" in untrained(pipe("paper", {}))[0]
+    assert untrained(pipe("paper", {"a.safetensors": "0"})) == [] == untrained(pipe("tiny", {}))

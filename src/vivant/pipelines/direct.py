@@ -60,10 +60,20 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
         size=view.size,
         count=controls.count,
         audio=driven.sound if controls.count > 1 or request.audio is not None else None,
-        warnings=portrait.warnings + driven.warnings + size_warning(view.size),
+        warnings=untrained(pipe) + portrait.warnings + driven.warnings + size_warning(view.size),
         request=describe(pipe, request),
         seconds=time.perf_counter() - begin,
     )
+
+
+def untrained(pipe: Any) -> list[str]:
+    """A warning if a preset that is meant to be of use has random weights; ``tiny`` is there for tests."""
+    if pipe.weights_info.files or pipe.preset == "tiny":
+        return []
+    return [
+        f"The preset '{pipe.preset}' of {pipe.spec.name} has no trained weights here, so what is made means nothing: "
+        "give --weights."
+    ]
 
 
 def _side(config: Any, portrait: Portrait) -> int:
