@@ -9,7 +9,8 @@
 
 Rows of ``speed``: "again" and "released" are the two plain forms of ``plain_reference_nets.py``, "eager" and "compiled"
 are ours and exact, "graphs" is compiled with CUDA graphs, "few" are four steps of LCM without guidance, compiled.
-Numbers are written to the folder ``--out`` after every row.
+Numbers are written to the folder ``--out`` after every row and join those that are there from the same device: with
+``--row`` a method's ten minutes or so can be cut into several runs.
 """
 
 from __future__ import annotations
@@ -207,7 +208,9 @@ def _measured(name: str, args: argparse.Namespace) -> None:
         print(json.dumps({key: value}), flush=True)
         suffix = f"_{found['GPUs']}" if "GPUs" in found else ""
         path = args.out / f"reference_nets_{args.what}{suffix}_{name}.json"
-        path.write_text(json.dumps(found, indent=1) + "\n")
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        same = all(known.get(k) == found.get(k) for k in ("torch", "device"))
+        path.write_text(json.dumps({**(known if same else {}), **found}, indent=1) + "\n")
 
     print(name, flush=True)
     if args.what == "train":
