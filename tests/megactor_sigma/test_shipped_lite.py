@@ -8,6 +8,7 @@ import pytest
 
 from vivant.apps.cli import main
 from vivant.core.clip import Audio
+from vivant.core.facemesh import FACE_POINTS
 from vivant.media.audio import read_audio
 from vivant.media.image import read_image
 from vivant.media.video import open_clip
@@ -51,6 +52,20 @@ def test_driver_and_speech_with_their_strengths(desk):
     assert np.abs(frames - square).mean() < 20, "this is not the portrait"
     for other in (["--strength.visual", "0"], ["--strength.audio", "0"]):
         assert np.abs(film(desk, *given, *other)[0] - frames).mean() > 0.3, other
+
+
+def eyes_and_lips(landmarks: np.ndarray, size: int) -> np.ndarray:
+    """Distance of the eyes, height of their middle and of the lips, in half sides from the middle of a square."""
+    points = (landmarks[list(FACE_POINTS), :2] + 0.5) * (2 / size) - 1
+    left, right = points[0:2].mean(0), points[2:4].mean(0)
+    return np.array([np.linalg.norm(right - left), (left + right)[1] / 2, points[5:].mean(0)[1]])
+
+
+def test_portraits_are_framed_as_the_rendered_clips_it_learned_from(portrait):
+    face = FaceFinder(threads=1).find(portrait)[0]
+    found = eyes_and_lips(crop_of(portrait, face, PRESETS["lite"].source_crop, 256).landmarks, 256)
+    low, high = (0.44, -0.275, 0.25), (0.575, -0.178, 0.446)  # 10 and 90 % of the first frames of rig/random
+    assert np.all((low < found) & (found < high)), found
 
 
 def test_the_file_is_small_and_its_card_and_notice_name_it():

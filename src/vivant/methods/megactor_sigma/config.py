@@ -11,6 +11,8 @@ from vivant.nn.driven_encoder import DRIVEN_WIDTHS
 from vivant.nn.pixart import PixArtConfig
 
 _VIEW = CropConfig(2.0, -0.06, False, "mesh")
+_LITE_VIEW = CropConfig(1.4, -0.02, False, "mesh")
+"""As close as rendered clips are, which most of the people that `lite` learned from appear in."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ PRESETS: dict[str, Config] = {
         overlap=2,
         steps=8,
         guidance=2.0,
+        source_crop=_LITE_VIEW,
     ),
     "tiny": Config(
         net=PixArtConfig(
