@@ -10,13 +10,8 @@ from torch import Tensor, nn
 from vivant.core.errors import ConfigError
 from vivant.methods.live_portrait.config import PRESETS, Config, Options, Sliders
 from vivant.methods.live_portrait.motion import Motion
-from vivant.methods.live_portrait.retargeting import (
-    Retargeter,
-    check_options,
-    find_reference,
-    neutral_expression,
-    reference_motion,
-)
+from vivant.methods.live_portrait.reference import find_reference, neutral_expression, reference_motion
+from vivant.methods.live_portrait.retargeting import Retargeter, check_options
 from vivant.nn.smoothing import KalmanFilter
 
 LITE, PUBLISHED = PRESETS["tiny"], PRESETS["tiny-published"]

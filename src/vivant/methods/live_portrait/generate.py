@@ -7,57 +7,28 @@ modules, and nothing is random: the same input gives the same frames.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vivant.core.errors import FaceError, WeightsError
+from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
 from vivant.core.face_motion import FaceMotion
 from vivant.methods.live_portrait.config import Config, Options
 from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionRows, MotionTemplate, Smoother, check_space
-from vivant.methods.live_portrait.prepare import (
-    Features,
-    Square,
-    crop_ratios,
-    expand_features,
-    held,
-    image_batch,
-    motion_of,
-    take_rows,
-    to_reference,
-    with_seen_shape,
-)
-from vivant.methods.live_portrait.retargeting import (
-    SMALL_EYES,
-    USUAL_EYES,
-    Retargeter,
-    check_options,
-    find_reference,
-    reference_motion,
-)
+from vivant.methods.live_portrait.painter import Painter, Portrait
+from vivant.methods.live_portrait.prepare import Square, held
+from vivant.methods.live_portrait.reference import find_reference, reference_motion
+from vivant.methods.live_portrait.retargeting import SMALL_EYES, USUAL_EYES, Retargeter, check_options
 from vivant.methods.live_portrait.told import ToldDriver
-from vivant.nn.side_by_side import SideBySide
 from vivant.nn.smoothing import kalman_smooth
 
 _OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
-
-
-@dataclass
-class _Portrait:
-    """B source faces: image (B, 3, S, S), motion and features; features are renewed when the precision changes."""
-
-    image: Tensor
-    motion: Motion
-    features: Features
 
 
 class Generator:
@@ -80,10 +51,14 @@ class Generator:
     ) -> None:
         self.config = config
         self.device = torch.device(device)
-        self.dtype = dtype
         self.modules = {name: module.to(self.device).eval() for name, module in modules.items()}
+        self._painter = Painter(self.modules, config, self.device, dtype)
         self._smooth, self._causal = smooth, causal
-        self._side_by_side = SideBySide(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of appearance, warp and decoder; it grows where a picture broke."""
+        return self._painter.dtype
 
     def motion(self, crops: Iterable[FaceCrop | None], fps: Fraction | float = Fraction(25)) -> MotionTemplate:
         """The motion of a driver, frame by frame, told in the square of its first crop.
@@ -107,7 +82,7 @@ class Generator:
         waiting = faces()
         while batch := list(islice(waiting, _OBSERVED_AT_ONCE)):
             square = square or Square.of(batch[0])
-            found.add(self._observe(batch, square).to("cpu"))
+            found.add(self._painter.observe(batch, square).to("cpu"))
         if square is None:
             raise FaceError("The driver shows no face in any frame: choose another clip or a lower threshold.")
         rate = Fraction(fps).limit_denominator(100_000)
@@ -186,7 +161,7 @@ class Generator:
         Raises:
             ConfigError: the keypoints of these nets are no landmarks.
         """
-        portrait = self._portrait([source])
+        portrait = self._painter.portrait([source])
         drive = ToldDriver(self.config.space, portrait.motion)
         retargeter = self._retargeter(Options(stitching=stitching), portrait.motion)
 
@@ -204,16 +179,16 @@ class Generator:
             ConfigError: a slider is out of range.
         """
         options = options or Options()
-        portrait = self._portrait([source])
+        portrait = self._painter.portrait([source])
         retargeter = self._retargeter(options, portrait.motion)
         with torch.inference_mode():
             keypoints = retargeter.edit(portrait.motion)
-        return self._render(portrait, keypoints)[0]
+        return self._painter.render(portrait, keypoints)[0]
 
     def _animate_still(
         self, source: FaceCrop, motion: MotionTemplate, retargeter: Retargeter, batch: int
     ) -> Iterator[np.ndarray]:
-        portrait = self._portrait([source])
+        portrait = self._painter.portrait([source])
         for start in range(0, len(motion), batch):
             yield from self._drive(portrait, motion.motion(range(start, min(start + batch, len(motion)))), retargeter)
 
@@ -228,7 +203,7 @@ class Generator:
         crops_left, start, single = held(source), 0, len(motion) == 1
         steady: float | None = None
         while crops := list(islice(crops_left, batch if single else min(batch, len(motion) - start))):
-            portrait = self._portrait(crops)
+            portrait = self._painter.portrait(crops)
             if steady_eyes and start == 0:
                 opening = float(portrait.motion.eyes[0].mean())
                 steady = opening if opening >= SMALL_EYES else USUAL_EYES
@@ -237,22 +212,22 @@ class Generator:
             start += len(crops)
 
     def _stream(self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options) -> Iterator[np.ndarray]:
-        portrait = self._portrait([source])
-        frame = self._render(portrait, portrait.motion.keypoints())[0]
+        portrait = self._painter.portrait([source])
+        frame = self._painter.render(portrait, portrait.motion.keypoints())[0]
         for keypoints in self._followed(portrait, crops, options):
-            frame = frame if keypoints is None else self._render(portrait, keypoints)[0]
+            frame = frame if keypoints is None else self._painter.render(portrait, keypoints)[0]
             yield frame.copy()
 
     def _stream_late(
         self, source: FaceCrop, crops: Iterable[FaceCrop | None], options: Options
     ) -> Iterator[np.ndarray]:
-        portrait = self._portrait([source])
+        portrait = self._painter.portrait([source])
         with ThreadPoolExecutor(1, "vivant", initializer=torch.set_num_threads, initargs=(1,)) as painter:
-            newest = painter.submit(self._render, portrait, portrait.motion.keypoints())
+            newest = painter.submit(self._painter.render, portrait, portrait.motion.keypoints())
             waiting: Future[np.ndarray] | None = None
             for keypoints in self._followed(portrait, crops, options):
                 if keypoints is not None:
-                    newest = painter.submit(self._render, portrait, keypoints)
+                    newest = painter.submit(self._painter.render, portrait, keypoints)
                 if waiting is not None:
                     yield waiting.result()[0].copy()
                 waiting = newest
@@ -260,7 +235,7 @@ class Generator:
                 yield waiting.result()[0].copy()
 
     def _followed(
-        self, portrait: _Portrait, crops: Iterable[FaceCrop | None], options: Options
+        self, portrait: Portrait, crops: Iterable[FaceCrop | None], options: Options
     ) -> Iterator[Tensor | None]:
         """Keypoints (1, K, 3) of the portrait for every crop, None where no face is seen."""
         causal = self._causal() if self._causal and options.smoothing > 0 else None
@@ -271,7 +246,7 @@ class Generator:
                 yield None
                 continue
             square = square or Square.of(crop)
-            driver = self._observe([crop], square)
+            driver = self._painter.observe([crop], square)
             driver = driver.filtered(causal) if causal else driver
             retargeter = retargeter or self._retargeter(options, driver)
             yield self._driven(portrait, driver, retargeter)
@@ -283,71 +258,12 @@ class Generator:
         )
 
     def _drive(
-        self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
+        self, portrait: Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
     ) -> Iterator[np.ndarray]:
-        yield from self._render(portrait, self._driven(portrait, driver, retargeter, steady_eyes))
+        yield from self._painter.render(portrait, self._driven(portrait, driver, retargeter, steady_eyes))
 
     @torch.inference_mode()
     def _driven(
-        self, portrait: _Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
+        self, portrait: Portrait, driver: Motion, retargeter: Retargeter, steady_eyes: float | None = None
     ) -> Tensor:
         return retargeter.drive(portrait.motion, driver.to(self.device), steady_eyes)
-
-    @torch.inference_mode()
-    def _portrait(self, crops: Sequence[FaceCrop]) -> _Portrait:
-        image = image_batch(crops, self.config.input_size).to(self.device)
-        eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
-        motion = with_seen_shape(motion, crops, self.config.space)
-        return _Portrait(image, motion, self._appearance(image))
-
-    @torch.inference_mode()
-    def _observe(self, crops: Sequence[FaceCrop], reference: Square) -> Motion:
-        """The motion of B driving crops in the coordinates of ``reference``, on the generator's device."""
-        image = image_batch(crops, self.config.input_size).to(self.device)
-        eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
-        motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
-        motion = with_seen_shape(motion, crops, self.config.space)
-        return to_reference(motion, [Square.of(crop) for crop in crops], reference)
-
-    def _appearance(self, image: Tensor) -> Features:
-        with self._precision():
-            return self.modules["appearance_feature_extractor"](image)
-
-    @torch.inference_mode()
-    def _render(self, portrait: _Portrait, keypoints: Tensor) -> np.ndarray:
-        """(B, K, 3) keypoints -> (B, O, O, 3) uint8; a picture that half precision breaks is computed again."""
-        picture = self._decode(portrait, keypoints)
-        while not bool(torch.isfinite(picture).all()):
-            self._raise_precision()
-            portrait.features = self._appearance(portrait.image)
-            picture = self._decode(portrait, keypoints)
-        pixels = (picture.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-    def _decode(self, portrait: _Portrait, keypoints: Tensor) -> Tensor:
-        rows = torch.arange(len(keypoints))
-        return self._side_by_side(partial(self._decode_rows, portrait, keypoints), rows)
-
-    def _decode_rows(self, portrait: _Portrait, keypoints: Tensor, rows: Tensor) -> Tensor:
-        """Neighbouring ``rows`` of (B, K, 3) keypoints, of one source or of B."""
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        keypoints, x_s = keypoints[part], portrait.motion.keypoints()
-        several = len(x_s) > 1
-        features = take_rows(portrait.features, part) if several else expand_features(portrait.features, len(rows))
-        with self._precision():
-            x_s = x_s[part] if several else x_s.expand_as(keypoints)
-            warped = self.modules["warping_module"](features, x_s, keypoints)
-            return self.modules["spade_generator"](warped["out"]).float()
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
-
-    def _raise_precision(self) -> None:
-        """Go on in bfloat16 where the device has it, else float32; warns each time it changes, at most twice."""
-        if self.dtype == torch.float32:
-            raise WeightsError("The model's picture is not finite in float32: its weights are damaged or untrained.")
-        cuda = self.device.type == "cuda"
-        wide = self.dtype == torch.float16 and (torch.cuda.is_bf16_supported() if cuda else self.device.type == "cpu")
-        before, self.dtype = self.dtype, torch.bfloat16 if wide else torch.float32
-        warnings.warn(f"{before} gave broken pictures on this device; going on in {self.dtype}.", stacklevel=2)

@@ -12,7 +12,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from vivant.core.facemesh import TRAINING_POINTS
 from vivant.methods.live_portrait.algebra import shape_offsets
 from vivant.methods.live_portrait.config import GAZE_LANDMARKS, SEEN_LANDMARKS, Config
 from vivant.methods.live_portrait.prepare import row_tensors
@@ -27,6 +26,7 @@ from vivant.methods.live_portrait.reconstruct import (
     motion_of,
     rows_of,
 )
+from vivant.methods.live_portrait.trust import Trust, depth_weight
 from vivant.nn.geometry import sample_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.critics import PatchCritic
@@ -81,17 +81,15 @@ class BaseObjective:
         self._gaze_points = torch.cat([moved for moved, _ in self._gaze_rows])
         if self.lite:
             self._gap_kp = [torch.tensor([guides.index(p) for p in points], device=device) for points in gaps]
-        self._importance = _importance(device)
+        self._trust = Trust(device)
         self._down = torch.tensor([[0.0, 1.0]], device=device)
-        self._irises = [_mask_of(tuple(range(a, a + 5)), device) for a in (468, 473)]
-        self._lids = [rows_of(p, device) for p in ((159, 145, 33, 133), (386, 374, 362, 263))]
 
     # -- protocol -------------------------------------------------------------------------------------------------
 
     def augment(self, raw: Batch, generator: Generator | None) -> Batch:
         """Augmented pictures and labels, and how far each landmark is to be trusted (B, P)."""
         batch = fit_input(self._augment(raw, generator), self.config.input_size)
-        batch["trust"] = batch["weight"] * self._importance * self._iris_seen(batch)
+        batch["trust"] = self._trust.of(batch)
         for name in ("source", "driver"):
             batch[f"{name}_irises"] = shape_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
             batch[f"{name}_shape"] = shape_offsets(batch[f"{name}_landmarks"], self._shape_rows)
@@ -149,7 +147,7 @@ class BaseObjective:
 
     def _keypoints(self, batch: Batch, out: Outputs) -> Tensor:
         """Guidance of all keypoints: with the source's canonical points, and the driver's with its own (half)."""
-        trust = batch["trust"].index_select(1, self._guides)[..., None] * _depth_weight(out["x_s"])
+        trust = batch["trust"].index_select(1, self._guides)[..., None] * depth_weight(out["x_s"])
         source, driver = self._guide(batch, "source"), self._guide(batch, "driver")
         error = (out["x_s"] - source).abs() + (out["x_d"] - driver).abs() + 0.5 * (out["x_own"] - driver).abs()
         return (error * trust).mean()
@@ -273,32 +271,3 @@ class BaseObjective:
             return cut_square(image, points.index_select(1, self._lips).mean(1), 0.28 * scale, 96)
         eye = self._eyes[0 if region == "left_eye" else 1]
         return cut_square(image, points.index_select(1, eye).mean(1), 0.15 * scale, 64)
-
-    def _iris_seen(self, batch: Batch) -> Tensor:
-        """(B, P): 1, but near 0 at the irises of a shut eye, whose labels are guesses."""
-        seen = torch.ones_like(batch["weight"])
-        for iris, lids in zip(self._irises, self._lids):
-            for name in ("source", "driver"):
-                p = batch[f"{name}_landmarks"].index_select(1, lids)
-                opening = distances(p[:, :1], p[:, 1:2]) / distances(p[:, 2:3], p[:, 3:]).clamp_min(1e-3)
-                seen = seen * (1 - iris * (1 - ((opening - 0.08) / 0.1).clamp(0, 1)))
-        return seen
-
-
-def _importance(device: torch.device) -> Tensor:
-    """(P,) lips, lids and irises count 2.5, the rest of the face 1, the oval 0.3 (it is hidden when the head turns)."""
-    rows = torch.arange(len(TRAINING_POINTS), device=device)
-    detail = (rows < 72) | ((rows >= 125) & (rows < 135))
-    return torch.where(detail, 2.5, torch.where((rows >= 89) & (rows < 125), 0.3, 1.0))
-
-
-def _mask_of(points: tuple[int, ...], device: torch.device) -> Tensor:
-    """(P,) 1 at the rows of these landmarks."""
-    mask = torch.zeros(len(TRAINING_POINTS), device=device)
-    mask[rows_of(points, device)] = 1.0
-    return mask
-
-
-def _depth_weight(x: Tensor) -> Tensor:
-    """(1, 1, 3): depth is seen less surely than x and y."""
-    return torch.cat([torch.ones_like(x[:1, :1, :2]), torch.full_like(x[:1, :1, :1], 0.4)], -1)
