@@ -7,7 +7,8 @@ import pytest
 from vivant.core.errors import ConfigError
 from vivant.metrics.metric import all_metrics, chosen_metrics, metrics_markdown
 from vivant.metrics.nets.published import PUBLISHED
-from vivant.pipelines.evaluation.listing import BEGIN, END, replace_between
+from vivant.pipelines.evaluation.listing import BEGIN, END
+from vivant.pipelines.marked import replace_between
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 

@@ -7,9 +7,9 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from vivant.core.errors import ConfigError, MediaError
 from vivant.core.registry import all_methods
 from vivant.core.spec import MethodSpec
+from vivant.pipelines.marked import replace_between
 
 HEADER = ("method", "paper", "takes", "does", "presets (default first)", "weights and their licence")
 BEGIN, END = "<!-- vivant methods --markdown -->", "<!-- end -->"
@@ -46,15 +46,9 @@ def update(path: Path) -> None:
     """Replace what stands between ``BEGIN`` and ``END`` in a Markdown file by the table.
 
     Raises:
-        MediaError: no such file. ConfigError: it has no such marks.
+        ConfigError: there is no such file, or it has no such marks.
     """
-    if not path.is_file():
-        raise MediaError(f"There is no file '{path}': check the path.")
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ConfigError(f"'{path}' has no lines '{BEGIN}' and '{END}': add them where the table belongs.")
-    path.write_text(f"{before}{BEGIN}\n{markdown_table()}\n{END}{after}", encoding="utf-8")
+    replace_between(path, BEGIN, END, f"{markdown_table()}\n")
 
 
 def text_table() -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from vivant.core.rotations import about
 from vivant.perception.mesh import MESH_POINTS, canonical_face
 
 if TYPE_CHECKING:
@@ -43,18 +44,7 @@ class HeadPose(Generic[Array]):
 def euler_rotation(pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> np.ndarray:
     """Rotation (..., 3, 3) for row vectors from angles (...) in degrees."""
     x, y, z = (np.radians(np.asarray(angle, np.float64)) for angle in (pitch, yaw, roll))
-    return np.swapaxes(_about(2, z) @ _about(1, y) @ _about(0, x), -1, -2)
-
-
-def _about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """Right-handed rotation (..., 3, 3) of column vectors about one axis, radians."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.zeros((*np.shape(angle), 3, 3))
-    matrix[..., axis, axis] = 1
-    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
-    matrix[..., second, first] = np.sin(angle)
-    matrix[..., first, second] = -np.sin(angle)
-    return matrix
+    return np.swapaxes(about(2, z) @ about(1, y) @ about(0, x), -1, -2)
 
 
 def rotation_euler(rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

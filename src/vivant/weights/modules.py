@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,37 @@ def load_bundled(modules: Mapping[str, nn.Module], config: Any, preset: str, fil
         )
     info = load_single(modules, config, asset(file))
     return replace(info, name=preset, licence=row.licence, source=row.source)
+
+
+def build_filled(
+    build: Callable[[Any], dict[str, nn.Module]], config: Any, preset: str,
+    path: str | Path | None, seed: int | None, bundled: Mapping[str, str],
+) -> tuple[dict[str, nn.Module], WeightsInfo]:  # fmt: skip
+    """The modules of ``config`` in evaluation mode on the CPU: filled from ``path``, else by the preset's bundled file,
+    else by chance.
+
+    Args:
+        build: makes the modules of a configuration, by name.
+        config: the configuration of ``preset``.
+        preset: its name.
+        path: a file of :func:`save_modules`, or None.
+        seed: of random weights; None draws from torch's global generator.
+        bundled: preset -> bundled file, for presets that have one.
+
+    Raises:
+        WeightsError: weights missing, damaged, or of another model; the message names the keys.
+    """
+    with seeded(seed):
+        modules = build(config)
+    if path is not None:
+        info = load_single(modules, config, Path(path))
+    elif preset in bundled:
+        info = load_bundled(modules, config, preset, bundled[preset])
+    else:
+        info = random_info(preset, seed)
+    for module in modules.values():
+        module.eval()
+    return modules, info
 
 
 def random_info(preset: str, seed: int | None) -> WeightsInfo:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vivant.core.rotations import about
 from vivant.data.figures.body import Shape, body_model
 
 SIDES = ("L", "R")
@@ -50,17 +51,6 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.hips)
-
-
-def about(axis: int, angle: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) right-handed rotation about one axis."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.zeros((*np.shape(angle), 3, 3))
-    matrix[..., axis, axis] = 1
-    matrix[..., first, first] = matrix[..., second, second] = np.cos(angle)
-    matrix[..., second, first] = np.sin(angle)
-    matrix[..., first, second] = -np.sin(angle)
-    return matrix
 
 
 def around(axes: np.ndarray, angle: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vivant.core.rotations import about
 from vivant.data.figures.noise import Waves
 from vivant.data.figures.patterns import draw_cloth, hsv, linear
-from vivant.data.figures.posing import about
 
 Random = np.random.Generator
 

@@ -11,7 +11,7 @@ import vivant.weights.modules as modules_io
 from vivant.diffusion.lite_codec.config import PRESETS, CodecConfig
 from vivant.diffusion.lite_codec.model import LiteCodec, build_modules
 from vivant.weights.cards import WeightsInfo
-from vivant.weights.modules import describe, load_bundled, load_single, preset_of, random_info, seeded
+from vivant.weights.modules import build_filled, describe, preset_of
 
 __all__ = ["BUNDLED", "describe", "load_codec", "load_modules", "save_modules"]
 
@@ -27,16 +27,7 @@ def load_modules(
         ConfigError: no such preset. WeightsError: weights missing, damaged, or of another preset.
     """
     config = preset_of(PRESETS, preset, "the codec")
-    with seeded(seed):
-        modules = build_modules(config)
-    if path is not None:
-        info = load_single(modules, config, Path(path))
-    elif preset in BUNDLED:
-        info = load_bundled(modules, config, preset, BUNDLED[preset])
-    else:
-        info = random_info(preset, seed)
-    for module in modules.values():
-        module.eval()
+    modules, info = build_filled(build_modules, config, preset, path, seed, BUNDLED)
     return modules, config, info
 
 

@@ -12,6 +12,7 @@ import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
 from vivant.diffusion.codec import load_codec
 from vivant.diffusion.picture_encoders import fill_picture_encoder
+from vivant.diffusion.shared_codec import describe, modules_to_load, modules_to_save
 from vivant.methods.animate_anyone.config import PRESETS, Config
 from vivant.methods.animate_anyone.model import build_modules, guider_names
 from vivant.nn.picture_encoder import picture_encoder
@@ -87,14 +88,7 @@ def save_modules(
     modules: Mapping[str, nn.Module], path: str | Path, metadata: Mapping[str, str] | None = None, half: bool = False
 ) -> Path:
     """Write all modules but those that others share; see :func:`vivant.weights.modules.save_modules`."""
-    own = (metadata or {}).get("codec", "own") == "own"
-    kept = {name: module for name, module in modules.items() if own or name not in _FROZEN}
-    return modules_io.save_modules(kept, path, _METHOD, metadata, half)
-
-
-def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
-    """Metadata for :func:`save_modules`; says whether codec and picture encoder have a home of their own."""
-    return modules_io.describe(preset, config, codec="own" if config.codec == "tiny" else config.codec, **more)
+    return modules_io.save_modules(modules_to_save(modules, metadata, _FROZEN), path, _METHOD, metadata, half)
 
 
 def convert(folder: str | Path, out: str | Path, preset: str = "released") -> Path:
@@ -110,7 +104,7 @@ def convert(folder: str | Path, out: str | Path, preset: str = "released") -> Pa
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
     if path is None and preset not in BUNDLED:
         return random_info(preset, seed)
-    own = modules if config.codec == "tiny" else {k: m for k, m in modules.items() if k not in _FROZEN}
+    own = modules_to_load(modules, config, _FROZEN)
     info = (
         load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
     )

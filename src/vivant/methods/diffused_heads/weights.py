@@ -25,7 +25,7 @@ from vivant.methods.diffused_heads.unet import UNet
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.catalogue import Published
 from vivant.weights.loading import load_strict, read_metadata, sha256
-from vivant.weights.modules import config_hash, describe, load_bundled, load_single, preset_of, random_info, seeded
+from vivant.weights.modules import build_filled, config_hash, describe, preset_of
 
 __all__ = [
     "BUNDLED",
@@ -72,16 +72,7 @@ def load_modules(
     config = preset_of(PRESETS, preset, _METHOD)
     if preset == "released":
         return _load_released(path)
-    with seeded(seed):
-        modules = build_modules(config)
-    if path is not None:
-        info = load_single(modules, config, Path(path))
-    elif preset in BUNDLED:
-        info = load_bundled(modules, config, preset, BUNDLED[preset])
-    else:
-        info = random_info(preset, seed)
-    for module in modules.values():
-        module.eval()
+    modules, info = build_filled(build_modules, config, preset, path, seed, BUNDLED)
     return modules, config, info
 
 

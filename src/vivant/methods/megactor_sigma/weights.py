@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
 from vivant.diffusion.codec import load_codec
+from vivant.diffusion.shared_codec import describe, modules_to_load, modules_to_save
 from vivant.methods.megactor_sigma.config import PRESETS, Config
 from vivant.methods.megactor_sigma.model import build_modules
 from vivant.weights.cards import WeightsInfo
@@ -18,6 +19,8 @@ from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
 from vivant.weights.loading import load_state, load_strict, sha256
 from vivant.weights.modules import load_bundled, load_single, preset_of, random_info, seeded
+
+__all__ = ["BUNDLED", "LICENCE", "PUBLISHED", "describe", "from_pixart", "load_modules", "save_modules", "silence"]
 
 Modules = dict[str, nn.Module]
 BUNDLED = {"lite": "megactor_sigma/lite.safetensors"}
@@ -65,7 +68,7 @@ def load_modules(
     elif path is not None and Path(path).is_dir():
         info = _started(modules, preset, Path(path))
     else:
-        own = modules if config.codec == "tiny" else {k: m for k, m in modules.items() if k != "codec"}
+        own = modules_to_load(modules, config)
         info = (
             load_single(own, config, Path(path))
             if path is not None
@@ -82,15 +85,7 @@ def save_modules(
     modules: Mapping[str, nn.Module], path: str | Path, metadata: Mapping[str, str] | None = None, half: bool = False
 ) -> Path:
     """Write all modules but a codec that others share; see :func:`vivant.weights.modules.save_modules`."""
-    metadata = metadata or {}
-    kept = {k: m for k, m in modules.items() if k != "codec" or metadata.get("codec", "own") == "own"}
-    return modules_io.save_modules(kept, path, _METHOD, metadata, half)
-
-
-def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
-    """Metadata for :func:`save_modules`; says whether the codec has a home of its own."""
-    codec = "own" if config.codec == "tiny" else config.codec
-    return modules_io.describe(preset, config, codec=codec, **more)
+    return modules_io.save_modules(modules_to_save(modules, metadata), path, _METHOD, metadata, half)
 
 
 def silence(modules: Mapping[str, nn.Module]) -> None:

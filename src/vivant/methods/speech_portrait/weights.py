@@ -15,7 +15,7 @@ from vivant.methods.speech_portrait.prepare import Template
 from vivant.weights.assets import asset
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.loading import load_state
-from vivant.weights.modules import config_hash, describe, load_bundled, load_single, preset_of, random_info, seeded
+from vivant.weights.modules import build_filled, config_hash, describe, preset_of
 
 __all__ = ["BUNDLED", "HUB", "LICENCE", "config_hash", "describe", "load_modules", "rigid_template", "save_modules"]
 
@@ -60,17 +60,9 @@ def load_modules(
         WeightsError: weights missing, damaged, or of another model; the message names the keys.
     """
     config = preset_of(PRESETS, preset, _METHOD)
-    with seeded(seed):
-        modules = build_modules(config)
-    if path is not None:
-        info = load_single(modules, config, Path(path))
-    elif preset in BUNDLED:
-        info = load_bundled(modules, config, preset, BUNDLED[preset])
-    else:
-        info = random_info(preset, seed)
+    modules, info = build_filled(build_modules, config, preset, path, seed, BUNDLED)
+    if path is None and preset not in BUNDLED:
         _make_plausible(modules["motion"])
-    for module in modules.values():
-        module.eval()
     return modules, config, info
 
 

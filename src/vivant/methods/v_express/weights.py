@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+import vivant.diffusion.shared_codec as shared_codec
 import vivant.weights.modules as modules_io
 from vivant.core.errors import WeightsError
 from vivant.diffusion.codec import build_codec, load_codec
+from vivant.diffusion.shared_codec import modules_to_load, modules_to_save
 from vivant.methods.v_express.config import PRESETS, Config
 from vivant.methods.v_express.model import build_modules
 from vivant.weights.cards import WeightsInfo
@@ -72,15 +74,12 @@ def save_modules(
     modules: Mapping[str, nn.Module], path: str | Path, metadata: Mapping[str, str] | None = None, half: bool = False
 ) -> Path:
     """Write all modules but a codec that others share; see :func:`vivant.weights.modules.save_modules`."""
-    metadata = metadata or {}
-    kept = {k: m for k, m in modules.items() if k != "codec" or metadata.get("codec", "own") == "own"}
-    return modules_io.save_modules(kept, path, _METHOD, metadata, half)
+    return modules_io.save_modules(modules_to_save(modules, metadata), path, _METHOD, metadata, half)
 
 
 def describe(preset: str, config: Config, **more: str) -> dict[str, str]:
     """Metadata for :func:`save_modules`; whether the codec has a home of its own, which attributes the net knows."""
-    codec = "own" if config.codec == "tiny" else config.codec
-    return modules_io.describe(preset, config, codec=codec, attributes=",".join(config.attributes), **more)
+    return shared_codec.describe(preset, config, attributes=",".join(config.attributes), **more)
 
 
 def convert(folder: str | Path, out: str | Path) -> Path:
@@ -97,7 +96,7 @@ def convert(folder: str | Path, out: str | Path) -> Path:
 def _filled(modules: Modules, config: Config, preset: str, path: str | Path | None, seed: int | None) -> WeightsInfo:
     if path is None and preset not in BUNDLED:
         return random_info(preset, seed)
-    own = modules if config.codec == "tiny" else {k: m for k, m in modules.items() if k != "codec"}
+    own = modules_to_load(modules, config)
     info = (
         load_single(own, config, Path(path)) if path is not None else load_bundled(own, config, preset, BUNDLED[preset])
     )

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from vivant.pipelines.evaluation.common import add_measuring, plan_of
-from vivant.pipelines.evaluation.listing import END, replace_between
+from vivant.pipelines.evaluation.listing import END
+from vivant.pipelines.marked import replace_between
 
 BEGIN = "<!-- vivant evaluate degradations -->"
 RULES_BROKEN = 1

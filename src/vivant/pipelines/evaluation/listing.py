@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vivant.pipelines.marked import replace_between
+
 BEGIN, END = "<!-- vivant evaluate metrics --markdown -->", "<!-- end -->"
 
 
@@ -38,23 +40,6 @@ def metrics_text() -> str:
             f"version {metric.version})\n  {metric.definition}\n  {metric.source}"
         )
     return "\n".join(blocks)
-
-
-def replace_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between two marks of a file.
-
-    Raises:
-        ConfigError: there is no such file, or it has no such marks.
-    """
-    from vivant.core.errors import ConfigError
-
-    if not path.is_file():
-        raise ConfigError(f"There is no file '{path}': check the path.")
-    before, first, rest = path.read_text(encoding="utf-8").partition(begin)
-    _, second, after = rest.partition(end)
-    if not first or not second:
-        raise ConfigError(f"'{path}' has no lines '{begin}' and '{end}': add them where the table belongs.")
-    path.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")
 
 
 PROTOCOLS_BEGIN = "<!-- vivant evaluate protocols --markdown -->"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vivant.pipelines.evaluation.listing import END, replace_between
+from vivant.pipelines.evaluation.listing import END
+from vivant.pipelines.marked import replace_between
 
 BEGIN = "<!-- vivant evaluate reproductions -->"
 
