@@ -11,6 +11,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.face_motion import LIP_PAIRS, MOVED, NUMBERS, PARTS, FaceMotion, mirrored_rows
 from vivant.core.facemesh import MIRROR
 from vivant.core.registry import get_method
+from vivant.methods.live_portrait.painter import Painter
 from vivant.methods.live_portrait.told import ToldDriver
 from vivant.methods.speech_portrait.prepare import (
     closed,
@@ -102,7 +103,7 @@ def told(count=1, **parts):
 
 def test_a_portrait_shows_the_openings_and_angles_it_is_told(painter):
     generator, crop = painter
-    source = generator._portrait([crop]).motion
+    source = Painter(generator.modules, generator.config, generator.device, generator.dtype).portrait([crop]).motion
     drive, space = ToldDriver(generator.config.space, source), generator.config.space
     moves = np.zeros((3, len(MOVED), 2), np.float32)
     for _, lower in LIP_PAIRS:
