@@ -116,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
         return run_list(args)
     source = require_source(args)
     sliders = collect(args, SLIDER)
-    if args.driving is None and args.audio is None and args.text is None and args.keypoints is None and sliders:
+    driven = any(value is not None for value in (args.driving, args.audio, args.text, args.keypoints))
+    if sliders and not driven and args.save_motion is None:  # animate() says that there is no motion to keep
         from vivant.apps.edit import run as run_edit
 
         return run_edit(args)

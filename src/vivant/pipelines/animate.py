@@ -149,7 +149,9 @@ def animate(
     request.match_color, request.progress = match_color, progress
     request.reference, request.steady_eyes, request.output = reference, steady_eyes, output
     result = run(pipe, request)
-    if save_motion is not None and result.motion is not None:
+    if save_motion is not None:
+        if result.motion is None:
+            raise ConfigError("There is no driver's motion to keep: leave out --save-motion, or drive by a video.")
         result.motion.save(save_motion)
     if output is not None:
         result.save(output, quality, overwrite, progress)

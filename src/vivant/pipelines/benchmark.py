@@ -17,6 +17,7 @@ import numpy as np
 
 from vivant.core.errors import ConfigError, FaceError
 from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.pipelines.inputs import check_folder
 
 STAGES = ("decode", "detect", "crop", "motion", "animate", "paste", "encode")
 
@@ -53,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
 
     from vivant.metrics.speed_tables import markdown
 
+    if args.out:
+        check_folder(args.out)
     if args.threads is not None:
         if args.threads < 1:
             raise ConfigError("--threads must be 1 or more.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vivant.core.errors import ConfigError, MediaError
+from vivant.pipelines.inputs import check_folder
 
 if TYPE_CHECKING:
     from vivant.data.curate.export_clip import Style
@@ -122,6 +124,8 @@ def run_plan(args: argparse.Namespace) -> int:
     from vivant.data.curate.plan import Settings, make_plan
     from vivant.data.curate.words import FPS
 
+    if not (0 < args.shortest <= args.longest < math.inf and 0 < args.cut < math.inf and args.faces >= 1):
+        raise ConfigError("--shortest, --longest, --cut and --faces must be more than 0, the longest not the shorter.")
     settings = Settings(round(args.shortest * FPS), round(args.longest * FPS), args.cut, args.faces)
     said = {name: getattr(args, name) for name in ("licence", "consent", "credit", "origin")}
     plan = make_plan(_work(args), args.inputs, settings, said)
@@ -232,6 +236,7 @@ def run_all(args: argparse.Namespace) -> int:
     """All steps."""
     from vivant.data.curate.rules import read_rules
 
+    check_folder(args.out)
     read_rules(args.rules)  # what is wrong with these is told before the long work
     _style(args)
     codes = [step(args) for step in (run_plan, run_score, run_decide, run_report)]

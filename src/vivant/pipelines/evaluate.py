@@ -40,7 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sub-command that was asked for."""
+    """Run the sub-command that was asked for.
+
+    Raises:
+        MediaError: the folder for results cannot be written.
+    """
+    if getattr(args, "out", None):
+        from vivant.pipelines.inputs import check_folder
+
+        check_folder(args.out)
     part = PARTS[args.what]
     code: int = _function(part, part.run)(args)
     return code

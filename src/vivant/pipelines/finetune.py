@@ -16,6 +16,8 @@ import yaml
 from vivant.core.errors import ConfigError, MediaError
 from vivant.core.registry import all_methods, get_method
 from vivant.core.spec import MethodSpec
+from vivant.pipelines.inputs import check_folder
+from vivant.pipelines.load import pick_device
 
 DEFAULT = "live-portrait"
 RULES = "one-person"
@@ -47,13 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Data, recipe, training; says how the result is used. Returns 0, or 3 if it was asked to stop."""
-    if (args.steps is not None and args.steps < 1) or (args.max_seconds is not None and not args.max_seconds > 0):
-        raise ConfigError("--steps and --max-seconds must be more than 0.")
+    numbers = [value for value in (args.steps, args.max_seconds, args.workers) if value is not None]
+    if not all(value > 0 for value in numbers):  # also what is no number
+        raise ConfigError("--steps, --max-seconds and --workers must be more than 0.")
+    pick_device(args.device)
     spec = get_method(args.method)
     config, recipe = recipe_of(spec, args.preset or spec.default_preset)
     out = Path(args.out or Path("runs") / Path(args.clips[0]).stem)
     if args.init != "shipped" and not Path(args.init).exists():
         raise ConfigError(f"There are no weights {args.init} to start from: check the path of --init.")
+    check_folder(out)
     data, run_folder = out / "data", out / "run"
     if not args.resume and not args.dry_run and any(run_folder.glob("*/checkpoints/latest")):
         raise ConfigError(f"{out} holds a run already: go on with --resume, or choose another --out.")

@@ -117,6 +117,21 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = True, inputs: I
     return target
 
 
+def check_folder(path: str | os.PathLike[str], option: str = "--out") -> None:
+    """Refuse a folder for results that could not be made or written, before any work is done for it; makes nothing.
+
+    Raises:
+        MediaError: a file is in its way, or nothing may be written there.
+    """
+    place = Path(path)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise MediaError(f"'{place}' is a file, not a folder: choose another {option}.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise MediaError(f"Nothing can be written in '{place}': choose another {option}.")
+
+
 def check_moving(output: str | os.PathLike[str], *clips: Clip | None) -> None:
     """Refuse a picture as the output of something that moves.
 

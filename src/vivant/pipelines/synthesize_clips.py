@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vivant.core.errors import ConfigError
+from vivant.pipelines.inputs import check_folder
 
 MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 75)}
 """Group of the manifest's rows and usual number of frames, by motion."""
@@ -43,8 +44,7 @@ def check_options(args: argparse.Namespace, frames: int) -> None:
         raise ConfigError("--motion clips needs --drivers FOLDER with the clips to replay.")
     if args.seed < 0:
         raise ConfigError(f"The seed {args.seed} cannot be used: give a whole number from 0 on.")
-    if Path(args.out).exists() and not Path(args.out).is_dir():
-        raise ConfigError(f"'{args.out}' is a file, not a folder: choose another --out.")
+    check_folder(args.out)
 
 
 def keep_settings(path: Path, wish: Mapping[str, Any]) -> None:

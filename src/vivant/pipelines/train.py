@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vivant.core.errors import ConfigError
+from vivant.pipelines.inputs import check_folder
 from vivant.pipelines.learners import find_config, find_learner
 from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
 from vivant.pipelines.trained import Keeper
@@ -63,8 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train as asked. Returns 0, or 3 if the run was asked to stop before its end."""
-    if min(args.log_every, args.keep) < 1 or (args.max_seconds is not None and not args.max_seconds > 0):
-        raise ConfigError("--log-every, --keep and --max-seconds must be more than 0.")
+    numbers = [value for value in (args.log_every, args.keep, args.max_seconds, args.workers) if value is not None]
+    if not all(value > 0 for value in numbers):  # also what is no number
+        raise ConfigError("--log-every, --keep, --max-seconds and --workers must be more than 0.")
     recipe = with_settings(read_recipe(args.recipe), args.settings)
     recipe = replace(
         recipe, method=args.method or recipe.method, data=args.data or recipe.data, init=args.init or recipe.init
@@ -76,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from vivant.training import parallel
 
     out = Path(args.out or Path("runs") / Path(args.recipe).stem)
+    check_folder(out)
     try:
         return _rehearse(Run(recipe, out, args), args) if args.dry_run else Run(recipe, out, args).train()
     finally:
