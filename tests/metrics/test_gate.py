@@ -12,10 +12,12 @@ REPORT = {
     "frames": 40,
     "frames_without_partner": 2,
     "failed": {"x": "why"},
+    "damaged": {"y": "half", "z": "half"},
     "metrics": {
         "psnr": {"value": 31.0, "low": 29.0, "high": 33.0},
         "blinks-per-second": {"value": 0.5, "low": 0.1, "high": 0.9, "truth": {"value": 0.3}},
         "wer": {"value": None},
+        "ofm": {"value": 2.0, "low": None, "high": None},
     },
 }
 
@@ -42,6 +44,10 @@ def check(tmp_path: Path, text: str) -> list[str]:
         ("failed: {max: 0}", "failed is 1, more than 0"),
         ("frames-without-partner: {max: 2}", None),
         ("clips: {min: 4}", "clips is 3, less than 4"),
+        ("clips: {min: 3, certain: true}", None),
+        ("ofm: {max: 9}", None),
+        ("ofm: {max: 9, certain: true}", "nothing is certain"),
+        ("damaged: {max: 0}", "damaged is 2, more than 0"),
     ],
 )
 def test_limits(tmp_path: Path, text: str, said: str | None) -> None:
@@ -57,6 +63,8 @@ def test_limits(tmp_path: Path, text: str, said: str | None) -> None:
         ("psnr: {least: 3}", "min, max and truth"),
         ("psnr: {certain: true}", "min, max and truth"),
         ("psnr: {min: high}", "must be numbers"),
+        ("psnr: {min: .nan}", "must be numbers"),
+        ("psnr: {min: 30, certain: 'no'}", "true or false"),
         ("psnr: [", "cannot be read"),
         ("", "names no limit"),
     ],

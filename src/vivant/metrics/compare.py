@@ -13,7 +13,7 @@ import numpy as np
 from vivant.core.errors import MediaError
 from vivant.metrics.metric import Metric, all_metrics
 from vivant.metrics.statistics import Estimate, bootstrap, mean_of
-from vivant.metrics.tables import best_of, cell, escape
+from vivant.metrics.tables import best_of, cell, escape, plain_cell
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ def read_run(folder: Path) -> KeptRun:
     try:
         report = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "clips").glob("*.json"))]
-        kept = {row["id"]: row["values"] for row in rows if row["settings"] == report["fingerprint"] and row["values"]}
+        mine = {row["id"]: row for row in rows if row["settings"] == report["fingerprint"] and row["values"]}
+        # clips that an earlier run in this folder measured and the last one did not are no part of its numbers
+        kept = {name: row["values"] for name, row in mine.items() if name in report.get("measured", mine)}
         metrics = report["metrics"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise MediaError(f"There is no finished run in '{folder}': run vivant evaluate first.") from error
     known = all_metrics()
     sets = {name: row["value"] for name, row in metrics.items() if name in known and known[name].level == "set"}
@@ -109,7 +111,7 @@ def compare_markdown(runs: Mapping[str, KeptRun]) -> str:
     """Rows are metrics, columns runs; every run but the first with its paired difference and 95 % interval."""
     table = differences(runs)
     names = list(runs)
-    lines = [f"| metric | better | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    lines = [f"| metric | better | {' | '.join(map(plain_cell, names))} |", "|---" * (len(names) + 2) + "|"]
     for key, row in table.items():
         metric = all_metrics()[key]
         best = best_of(metric, {name: row[name]["value"] for name in names})

@@ -8,12 +8,13 @@ A gate file maps names to limits::
     failed: {max: 0}
 
 ``min`` and ``max`` bound the value, ``truth`` its distance from the true clips' own value; ``certain: true`` asks it of
-the unfavourable end of the 95 % interval. Besides metrics there are ``clips``, ``frames``, ``failed`` and
-``frames-without-partner``.
+the unfavourable end of the 95 % interval, which needs two clips (three for distances of sets). Besides metrics there
+are ``clips``, ``frames``, ``failed``, ``damaged`` and ``frames-without-partner``.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any
 from vivant.core.errors import ConfigError
 from vivant.metrics.metric import all_metrics
 
-COUNTS = ("clips", "frames", "failed", "frames-without-partner")
+COUNTS = ("clips", "frames", "failed", "damaged", "frames-without-partner")
 _LIMITS = ("min", "max", "truth")
 
 
@@ -63,9 +64,17 @@ def _limit(name: str, limit: Any, path: str) -> Limit:
     if strange or not set(limit) & set(_LIMITS):
         raise ConfigError(f"{path}: '{name}' needs one of min, max and truth (and maybe certain: true).")
     numbers = {key: limit[key] for key in _LIMITS if key in limit}
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers.values()):
+    if not all(map(_is_number, numbers.values())):
         raise ConfigError(f"{path}: the limits of '{name}' must be numbers.")
-    return Limit(name, **{key: float(value) for key, value in numbers.items()}, certain=bool(limit.get("certain")))
+    certain = limit.get("certain", False)
+    if not isinstance(certain, bool):
+        raise ConfigError(f"{path}: 'certain' of '{name}' is either true or false.")
+    return Limit(name, **{key: float(value) for key, value in numbers.items()}, certain=certain)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it can be a limit; every value would keep a limit of .nan."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def failures(limits: list[Limit], report: Mapping[str, Any]) -> list[str]:
@@ -76,26 +85,28 @@ def failures(limits: list[Limit], report: Mapping[str, Any]) -> list[str]:
 def _check(limit: Limit, report: Mapping[str, Any]) -> list[str]:
     if limit.name in COUNTS:
         key = limit.name.replace("-", "_")
-        value = len(report[key]) if limit.name == "failed" else report[key]
-        row: Mapping[str, Any] = {"value": value}
+        found = report.get(key, 0)
+        row: Mapping[str, Any] = {"value": found if isinstance(found, int) else len(found)}
     else:
         row = report["metrics"].get(limit.name) or {}
     if row.get("value") is None:
         return [f"{limit.name} was not measured"]
-    found = []
+    if limit.certain and limit.name not in COUNTS and (row.get("low") is None or row.get("high") is None):
+        return [f"{limit.name} has no interval, so nothing is certain: measure more clips"]
+    broken = []
     low, high = _ends(limit, row)
     if limit.min is not None and low < limit.min:
-        found.append(f"{limit.name} is {low:.6g}, less than {limit.min:g}")
+        broken.append(f"{limit.name} is {low:.6g}, less than {limit.min:g}")
     if limit.max is not None and high > limit.max:
-        found.append(f"{limit.name} is {high:.6g}, more than {limit.max:g}")
+        broken.append(f"{limit.name} is {high:.6g}, more than {limit.max:g}")
     if limit.truth is not None:
-        found += _against_truth(limit, row)
-    return found
+        broken += _against_truth(limit, row)
+    return broken
 
 
 def _ends(limit: Limit, row: Mapping[str, Any]) -> tuple[float, float]:
-    """Smallest and largest value to judge; without an interval the value itself."""
-    ends = [row["value"] if not limit.certain or row.get(key) is None else row[key] for key in ("low", "high")]
+    """Smallest and largest value to judge; counts have no interval."""
+    ends = [row[key] if limit.certain and key in row else row["value"] for key in ("low", "high")]
     return float(ends[0]), float(ends[1])
 
 

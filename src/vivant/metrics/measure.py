@@ -53,7 +53,8 @@ def _hashed(lab: Lab, name: str) -> str:
 @dataclass(frozen=True)
 class ClipResult:
     """What was found in one clip. ``frames``: scored ones; ``lonely``: frames that not all its clips have;
-    ``seconds``: the time it took; ``settings``: the plan's fingerprint; ``given``: its inputs as they were."""
+    ``seconds``: the time it took; ``damage``: what of its files could not be read; ``settings``: the plan's
+    fingerprint; ``given``: its inputs as they were."""
 
     id: str
     group: str
@@ -63,6 +64,7 @@ class ClipResult:
     frames: int
     lonely: int
     seconds: float
+    damage: str = ""
     findings: Findings = field(default_factory=Findings)
 
 
@@ -140,7 +142,7 @@ def measure(subject: Subject, plan: Plan, clock: Callable[[], float] = time.perf
         found.add(only(collector.finish(), names | _plain_series()))
     return ClipResult(
         subject.id, subject.group, subject.person, plan.fingerprint(), subject.given(), frames, reader.lonely[0],
-        clock() - begin, found,
+        clock() - begin, findings=found,
     )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Pat
         axes.tick_params(labelsize=7)
         if len(lines) > 1:
             axes.legend(fontsize=7, loc="upper right")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)  # a file name, which may hold a $
     figure.axes[-1].set_xlabel("frame", fontsize=8)
     figure.savefig(path, dpi=100)
     return path

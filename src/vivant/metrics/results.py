@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -67,13 +68,14 @@ class ResultFolder:
         try:
             row = json.loads((self.folder / f"{subject.key}.json").read_text(encoding="utf-8"))
             current = row["settings"] == settings and row["given"] == json.loads(json.dumps(subject.given()))
-            if not current or not (self.folder / f"{subject.key}.npz").is_file():
+            if not current:
                 return None
+            np.load(self.folder / f"{subject.key}.npz").close()  # a file cut short, by a full disk perhaps, is none
             found = Findings(missing=row.pop("missing"))
             found.values, found.truth = (_numbers(row.pop(name)) for name in ("values", "truth"))
             found.moments = {name: Moments(**parts) for name, parts in row.pop("moments").items()}
             return ClipResult(**row, findings=found)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             return None
 
     def arrays(self, subject: Subject) -> dict[str, np.ndarray]:

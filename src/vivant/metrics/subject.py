@@ -115,9 +115,16 @@ def pair_folders(made: Path, true: Path, paired: bool = True) -> tuple[list[Subj
 
 
 def text_beside(path: Path) -> str | None:
-    """What is said in a clip, from the file of the same name that ends in ``.txt``."""
+    """What is said in a clip, from the file of the same name that ends in ``.txt``.
+
+    Raises:
+        MediaError: the file is not UTF-8; words guessed from it would be counted as errors of the clip.
+    """
     file = path.with_suffix(".txt")
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else None
+    try:
+        return file.read_text(encoding="utf-8-sig").strip() if file.is_file() else None
+    except UnicodeDecodeError as error:
+        raise MediaError(f"What is said in '{file}' cannot be read: save it as UTF-8 text.") from error
 
 
 def clip_name(paths: Sequence[Path]) -> str:

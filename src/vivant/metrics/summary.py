@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,5 +111,11 @@ def _set_row(metric: Metric, measured: Measured, folder: ResultFolder) -> Row | 
     for role in ("made", "true"):
         found = [folder.features(subject, kind, role) for subject, _ in measured]
         sides.append([part for part in found if part is not None])
-    made = set_estimate(sides[0], sides[1], distance)
+    made = _within(set_estimate(sides[0], sides[1], distance), metric.span)
     return Row(metric, made, None, {}) if np.isfinite(made.value) else None
+
+
+def _within(estimate: Estimate, span: tuple[float, float]) -> Estimate:
+    """The interval cut to what the metric can be: value ± 1.96 errors knows nothing of a distance's 0."""
+    low, high = np.clip([estimate.low, estimate.high], *span)
+    return replace(estimate, low=float(low), high=float(high))

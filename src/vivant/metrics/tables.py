@@ -44,6 +44,8 @@ def report_json(run: Run, title: str, about: Mapping[str, Any]) -> dict[str, Any
         "absent": run.plan.absent,
         "missing": missing_counts(run),
         "failed": run.failed,
+        "damaged": {result.id: result.damage for result in run.results if result.damage},
+        "measured": [result.id for result in run.results],
         "throughput": {"clips": run.fresh, "seconds": run.seconds, "workers": run.workers, "clips_per_minute": rate},
     }
 
@@ -96,6 +98,7 @@ def report_markdown(run: Run, title: str, about: Mapping[str, Any]) -> str:
     lines += [f"Not measured: {', '.join(names)}. {reason}" for reason, names in reasons.items()]
     for name, counts in missing_counts(run).items():
         lines += [f"`{name}` is missing for {count} clips: {reason}." for reason, count in counts.items()]
+    lines += [f"Measured as far as it goes: {one.id}: {one.damage}" for one in run.results if one.damage]
     lines += [f"Left out: {name}: {reason}" for name, reason in run.failed.items()]
     return "\n\n".join(_blocks(lines)).rstrip() + "\n"
 
@@ -155,7 +158,16 @@ def _arrow(metric: Metric) -> str:
     return {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}.get(metric.better, "")
 
 
+_SIGNS = {letter: f"\\{letter}" for letter in "%&_#${}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "²": "$^2$", "³": "$^3$",
+}  # fmt: skip
+
+
+def plain_cell(text: str) -> str:
+    """A name that can stand in a cell of a Markdown table."""
+    return text.replace("|", r"\|")
+
+
 def escape(text: str) -> str:
     """LaTeX's special characters as text."""
-    signs = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "²": "$^2$", "³": "$^3$"}
-    return "".join(signs.get(letter, letter) for letter in text)
+    return "".join(_SIGNS.get(letter, letter) for letter in text)

@@ -14,6 +14,7 @@ import numpy as np
 from vivant.core.clip import Clip
 from vivant.core.errors import ConfigError, FaceError, MediaError
 from vivant.core.face import Face
+from vivant.media.timeline import exact_rate
 
 BLOCK = 16
 """Frames that are looked at together."""
@@ -45,8 +46,10 @@ class View:
         """Itself.
 
         Raises:
-            ConfigError: a number makes no sense.
+            ConfigError: a number makes no sense. MediaError: the rate is none.
         """
+        if self.fps is not None:
+            exact_rate(self.fps)
         if self.stride < 1 or self.first < 0 or (self.frames is not None and self.frames < 1):
             raise ConfigError("Stride and number of frames must be 1 or more, the first scored frame 0 or more.")
         if self.size is not None and min(self.size) < 16:

@@ -114,6 +114,13 @@ def check_plots(args: argparse.Namespace) -> None:
         require_plots()
 
 
+def check_early(args: argparse.Namespace) -> View:
+    """Refuse a gate, plots or a view that cannot be, before anything is loaded; returns the view."""
+    gate_of(args)
+    check_plots(args)
+    return view_of(args)
+
+
 def evaluate(
     subjects: Sequence[Subject],
     plan: Plan,
@@ -132,7 +139,7 @@ def evaluate(
     limits = gate_of(args)
     check_plots(args)
     run = run_suite(subjects, plan, out, args.workers, failed)
-    print(write_report(run, out, args.title or title, about))
+    print(write_report(run, out, " ".join((args.title or title).split()), about))
     draw(run, args, out)
     return check_gate(limits, out)
 

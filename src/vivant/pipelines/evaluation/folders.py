@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from vivant.pipelines.evaluation.common import add_measuring, add_output, add_view, evaluate, plan_of, view_of
+from vivant.pipelines.evaluation.common import add_measuring, add_output, add_view, check_early, evaluate, plan_of
 
 
 def add_pairs(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +37,14 @@ def run_pairs(args: argparse.Namespace) -> int:
     from vivant.media.files import existing_path
     from vivant.metrics.subject import Subject, clip_name, text_beside
 
+    view = check_early(args)
     paths = {name: existing_path(value) if (value := getattr(args, name)) else None
              for name in ("generated", "reference", "driver", "source", "audio")}  # fmt: skip
     made, true = paths["generated"], paths["reference"]
     assert made is not None
     text = args.text or (text_beside(true) if true else None)
     subject = Subject(clip_name([made]), made, true, paths["driver"], paths["source"], paths["audio"], text)
-    plan = plan_of(args, view_of(args))
+    plan = plan_of(args, view)
     about = {"generated": made.name, "reference": true.name if true else None}
     if args.out:
         return evaluate([subject], plan, args, Path(args.out), f"Evaluation of {made.name}", about)
@@ -56,6 +57,7 @@ def run_folders(args: argparse.Namespace) -> int:
     """Measure all clips of a folder."""
     from vivant.metrics.subject import pair_folders
 
+    view = check_early(args)
     made, true = Path(args.generated), Path(args.reference)
     subjects, lonely = pair_folders(made, true, not args.unpaired)
     for name in lonely[:10]:
@@ -63,4 +65,4 @@ def run_folders(args: argparse.Namespace) -> int:
     if len(lonely) > 10:
         print(f"without partner: {len(lonely) - 10} more")
     about = {"generated": made.name, "reference": true.name, "without partner": len(lonely) or None}
-    return evaluate(subjects, plan_of(args, view_of(args)), args, Path(args.out), f"Evaluation of {made.name}", about)
+    return evaluate(subjects, plan_of(args, view), args, Path(args.out), f"Evaluation of {made.name}", about)

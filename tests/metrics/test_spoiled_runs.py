@@ -1,0 +1,118 @@
+"""``vivant evaluate`` on what goes wrong: files cut short, workers that die, names that mean something to LaTeX."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import deadly_worker
+import numpy as np
+import pytest
+from clips import write
+
+from vivant.core.errors import MediaError, VivantError
+from vivant.metrics import suite
+from vivant.metrics.compare import compare_markdown, read_run
+from vivant.metrics.measure import Plan, make_plan
+from vivant.metrics.plots import write_plots
+from vivant.metrics.probes.base import Lab
+from vivant.metrics.results import ResultFolder, write_json
+from vivant.metrics.statistics import Estimate
+from vivant.metrics.subject import Subject, pair_folders, text_beside
+from vivant.metrics.summary import _within, summarise
+from vivant.metrics.tables import escape, report_json, report_markdown
+from vivant.metrics.view import View
+
+
+def plan_of(*names: str) -> Plan:
+    return make_plan(names, View(), Lab())
+
+
+def test_a_clip_cut_short_is_measured_and_named(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    true = write(tmp_path / "true.mp4", speaker[:16])
+    made = tmp_path / "made.mp4"
+    data = true.read_bytes()
+    made.write_bytes(data[: len(data) * 2 // 3])
+    for _ in range(2):  # the second run takes it from the folder
+        run = suite.run_suite([Subject("cut", made, true)], plan_of("psnr"), tmp_path / "out")
+        report = report_json(run, "", {})
+        assert "damaged or cut short" in report["damaged"]["cut"] and 0 < report["frames"] < 16
+        assert "Measured as far as it goes: cut: " in report_markdown(run, "", {})
+    assert run.fresh == 0
+
+
+def test_results_that_were_cut_short_are_measured_again(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    subjects, _ = pair_folders(*folders)
+    plan = plan_of("psnr", "fid-lite0")
+    suite.run_suite(subjects, plan, tmp_path)
+    arrays = tmp_path / "clips" / f"{subjects[0].key}.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-40])
+    again = suite.run_suite(subjects, plan, tmp_path)
+    assert again.fresh == 1
+    assert ResultFolder(tmp_path).features(subjects[0], "lite0", "made") is not None
+
+
+def test_a_worker_that_dies_takes_no_other_clip_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "_begin", deadly_worker.begin)
+    ids = ["a", deadly_worker.DEADLY, "b"]
+    run = suite.run_suite([Subject(name, tmp_path / name) for name in ids], plan_of("psnr"), tmp_path, workers=2)
+    assert set(run.failed) == {deadly_worker.DEADLY} and "died" in run.failed[deadly_worker.DEADLY]
+    assert [result.id for result in run.results] == ["a", "b"] and run.fresh == 2
+
+
+def test_what_cannot_be_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """The clips need not even be there."""
+    import argparse
+
+    from vivant.pipelines import evaluate
+
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    (tmp_path / "gate.yaml").write_text("pnsr: {min: 3}")
+    for words, said in (
+        (["--gate", str(tmp_path / "gate.yaml")], "no metric 'pnsr'"),
+        (["--fps", "abc"], "frame rate"),
+    ):
+        for given in (["folders", "--reference", "x", "--out", str(tmp_path / "out")], ["pairs"]):
+            with pytest.raises(VivantError, match=said):
+                evaluate.run(parser.parse_args([*given, "--generated", str(tmp_path / "none"), *words]))
+
+
+def test_words_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("fünf".encode("latin-1"))
+    with pytest.raises(MediaError, match="UTF-8"):
+        text_beside(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_bytes("fünf\n".encode("utf-8-sig"))
+    assert text_beside(tmp_path / "a.mp4") == "fünf"
+
+
+def test_signs_of_latex() -> None:
+    assert escape("a_b% & {x} $y$ #1") == r"a\_b\% \& \{x\} \$y\$ \#1"
+    assert escape("\\z~^") == r"\textbackslash{}z\textasciitilde{}\textasciicircum{}"
+
+
+def test_a_file_name_with_dollars_can_be_plotted(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = write(tmp_path / "$\\no{$.mp4", speaker[:3])
+    run = suite.run_suite([Subject(path.stem, path, path)], plan_of("psnr"), tmp_path / "out")
+    assert len(write_plots(run, summarise(run))) == 2
+
+
+def test_no_interval_leaves_the_range_of_its_metric() -> None:
+    assert _within(Estimate(5.0, -20.0, 30.0, 3), (0.0, float("inf"))) == Estimate(5.0, 0.0, 30.0, 3)
+    assert np.isnan(_within(Estimate(5.0, float("nan"), float("nan"), 2), (0.0, 1.0)).low)
+
+
+def test_runs_are_compared_on_what_they_last_measured(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """A clip that the run measured before and left out since is no part of it."""
+    subjects, _ = pair_folders(*folders)
+    for name, mine in (("first", subjects), ("seco|nd", subjects), ("first", subjects[:1])):
+        run = suite.run_suite(mine, plan_of("psnr"), tmp_path / name)
+        write_json(tmp_path / name / "results.json", report_json(run, "", {}))
+    assert len(list((tmp_path / "first" / "clips").glob("*.json"))) == 2
+    runs = {name: read_run(tmp_path / name) for name in ("first", "seco|nd")}
+    text = compare_markdown(runs)
+    assert "1 clips that all runs have" in text and r"seco\|nd" in text
+    (tmp_path / "first" / "results.json").write_text(json.dumps([1]))
+    with pytest.raises(MediaError, match="no finished run"):
+        read_run(tmp_path / "first")
