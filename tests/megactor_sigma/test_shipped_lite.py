@@ -9,6 +9,7 @@ import pytest
 from vivant.apps.cli import main
 from vivant.core.clip import Audio
 from vivant.core.facemesh import FACE_POINTS
+from vivant.core.registry import get_method
 from vivant.media.audio import read_audio
 from vivant.media.image import read_image
 from vivant.media.video import open_clip
@@ -61,9 +62,11 @@ def eyes_and_lips(landmarks: np.ndarray, size: int) -> np.ndarray:
     return np.array([np.linalg.norm(right - left), (left + right)[1] / 2, points[5:].mean(0)[1]])
 
 
-def test_portraits_are_framed_as_the_rendered_clips_it_learned_from(portrait):
+@pytest.mark.parametrize("method", ["megactor-sigma", "v-express"])  # both learn from the same clips
+def test_portraits_are_framed_as_the_rendered_clips_it_learned_from(portrait, method):
     face = FaceFinder(threads=1).find(portrait)[0]
-    found = eyes_and_lips(crop_of(portrait, face, PRESETS["lite"].source_crop, 256).landmarks, 256)
+    view = get_method(method).part("config").PRESETS["lite"].source_crop
+    found = eyes_and_lips(crop_of(portrait, face, view, 256).landmarks, 256)
     low, high = (0.44, -0.275, 0.25), (0.575, -0.178, 0.446)  # 10 and 90 % of the first frames of rig/random
     assert np.all((low < found) & (found < high)), found
 

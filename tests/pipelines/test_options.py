@@ -1,6 +1,7 @@
 """Options: built from the method's dataclasses, every name and range checked."""
 
 import pytest
+import torch
 
 from vivant.core.errors import ConfigError
 from vivant.core.registry import get_method
@@ -57,3 +58,12 @@ def test_frame_rates():
 def test_spans():
     assert spans([3, 4, 5, 12]) == "3-5, 12"
     assert spans(range(0, 40, 2)).endswith("14 and 12 more")
+
+
+def test_a_gpu_too_small_for_the_nets_is_one_sentence(monkeypatch):
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("vivant.methods.v_express.generate.Generator", full)
+    with pytest.raises(ConfigError, match=r"does not hold v-express .*--dtype fp16 or bf16"):
+        load("v-express", preset="tiny")

@@ -260,7 +260,13 @@ def load(
         painter = load(spec.painter, preset=config.painter_preset, device=device, dtype=dtype, seed=seed)
         painted["painter"] = painter.generator
         info = replace(info, files={**info.files, **painter.weights_info.files})
-    generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter, **painted)
+    try:
+        generator = make(modules, config, device=chosen, dtype=kind, causal=OneEuroFilter, **painted)
+    except torch.cuda.OutOfMemoryError as error:
+        raise ConfigError(
+            f"The GPU's memory does not hold {spec.name} ({info.name}): free it, or use --dtype fp16 or bf16, a smaller"
+            " --preset, or --device cpu."
+        ) from error
     return Pipeline(spec, preset, config, generator, info, chosen, str(kind).removeprefix("torch."), seed)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vivant.core.crops import CropConfig
+from vivant.core.crops import RENDERED_VIEW, CropConfig
 from vivant.diffusion.clip_options import ClipOptions, ClipSampler
 from vivant.nn.driven_encoder import DRIVEN_WIDTHS
 from vivant.nn.pixart import PixArtConfig
 
 _VIEW = CropConfig(2.0, -0.06, False, "mesh")
-_LITE_VIEW = CropConfig(1.4, -0.02, False, "mesh")
-"""As close as rendered clips are, which most of the people that `lite` learned from appear in."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ PRESETS: dict[str, Config] = {
         overlap=2,
         steps=8,
         guidance=2.0,
-        source_crop=_LITE_VIEW,
+        source_crop=RENDERED_VIEW,
     ),
     "tiny": Config(
         net=PixArtConfig(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from vivant.core.crops import CropConfig
+from vivant.core.crops import RENDERED_VIEW, CropConfig
 from vivant.diffusion.clip_options import ReferenceNetOptions, own
 from vivant.nn.unet_blocks import UNetConfig
 from vivant.nn.v_kps import Retargeting
@@ -107,6 +107,7 @@ PRESETS: dict[str, Config] = {
         audio_strength=1.0,
         reference_strength=1.0,
         median=False,
+        source_crop=RENDERED_VIEW,
     ),
     "tiny": Config(
         unet=_TINY_UNET,
