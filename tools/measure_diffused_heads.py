@@ -8,8 +8,8 @@ TEST: folder of `tools/talking_test_set.py`. FOLDER holds one file a variant (re
 `claims.safetensors`, `claims-motion0.safetensors` and so on; without --weights the bundled net is measured (drift,
 steps). Clips are made and measured by `vivant evaluate method`, so a run that was stopped goes on. `claims` writes
 `docs/results/diffused_heads_*.json` and `docs/images/diffused_heads_claims.png`; then run `vivant evaluate
-reproductions --update docs/reproductions.md`. `drift` writes `docs/images/diffused_heads_drift.png`; both others write
-a table into --out.
+reproductions --update docs/reproductions.md`. `drift` writes `docs/images/diffused_heads_drift.png` and
+`diffused_heads_minute.jpg`; both others write a table into --out.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import yaml
 
 from vivant.apps.cli import main as vivant
+from vivant.media.image import write_image
+from vivant.media.video import open_clip
 from vivant.metrics.probes.steadiness import SHARPNESS
 from vivant.metrics.reproductions import Result, write_result
 from vivant.metrics.results import write_json
@@ -39,7 +42,10 @@ CLAIM_METRICS = (
     "mouth-correlation", "fid-lite0", "fvd-lite0", "identity-distance-dlib", "faceless",
 )  # fmt: skip
 DRIFT_METRICS = ("identity-drift-dlib", "identity-distance-dlib", "sharpness-drift", "colour-drift", "ofm", "faceless")
-STEP_METRICS = ("fvd-lite0", "fid-lite0", "sync-c-lite", "identity-distance-dlib", "flicker", "ofm")
+STEP_METRICS = (
+    "fvd-lite0", "fid-lite0", "sync-c-lite", "mouth-correlation", "mouth-gain", "identity-distance-dlib", "flicker",
+    "ofm",
+)  # fmt: skip
 STEPS = {"8 steps": ("dpm-solver", 8), "100 steps": ("ddim", 100)}
 RECIPE = Path(__file__).parents[1] / "recipes" / "diffused_heads" / "claims.yaml"
 ENDS = 5  # seconds at the beginning and at the end of a clip that are told apart
@@ -170,6 +176,18 @@ def drift(args: argparse.Namespace) -> None:
             place.legend(fontsize=8)
     axes[-1].set_xlabel("seconds")
     figure.savefig(args.docs / "images" / "diffused_heads_drift.png", dpi=90)
+    draw_minutes(args.out, args.docs / "images" / "diffused_heads_minute.jpg")
+
+
+def draw_minutes(out: Path, path: Path, every: int = 11, side: int = 160, fps: int = 25) -> None:
+    """A row for each clip, with the guard above the same without: its frames after 1, 12, 23, ... seconds."""
+    rows = []
+    for film in sorted((out / "guard" / "generated").glob("*.mp4")):
+        for name in ("guard", "no guard"):
+            frames = open_clip(out / name / "generated" / film.name).frames
+            seen = [frame for at, frame in enumerate(frames) if at % (every * fps) == fps]
+            rows.append(np.hstack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in seen]))
+    write_image(path, np.vstack(rows))
 
 
 def tell_ends(out: Path) -> None:
