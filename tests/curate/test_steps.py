@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ import pytest
 from vivant.apps.cli import main
 from vivant.core.errors import ConfigError
 from vivant.data.curate.decide import decide, read_decisions
+from vivant.data.curate.export import finish
+from vivant.data.curate.export import make_jobs as make_exports
+from vivant.data.curate.export import run_job as export_job
+from vivant.data.curate.export_clip import Style
 from vivant.data.curate.files import all_clips, read_faces, read_plan
 from vivant.data.curate.plan import Settings, make_plan
 from vivant.data.curate.report import write_report
@@ -164,15 +169,59 @@ def test_another_rate_tells_landmarks_between_frames(work: Work, tmp_path) -> No
     assert row["fps"] == 30 and row["frames"] == 36
 
 
+def test_a_video_that_was_replaced_is_looked_at_anew(raw: Path, tmp_path, capsys) -> None:
+    """Nothing that was found in the one before is taken for the new one's, and old decisions are refused."""
+    video, work = tmp_path / "talk.mp4", Work(tmp_path / "work")
+    video.write_bytes((raw / "cut.mp4").read_bytes())
+    assert make_plan(work, [video], Settings(shortest=15)) == make_plan(work, [video], Settings(shortest=15))
+    run_job(make_jobs(work, ["resolution"])[0])
+    decide(work, Rules("t", ()))
+    assert len(list(all_clips(work))) == 2 and make_jobs(work, ["resolution"]) == []
+    video.write_bytes((raw / "good.mp4").read_bytes())
+    make_plan(work, [video], Settings(shortest=15))
+    assert list(all_clips(work)) == [] and len(make_jobs(work, ["resolution"])) == 1
+    for step in (["report"], ["export", "--out", str(tmp_path / "set")]):
+        assert main(["curate", *step, "--work", str(work.folder)]) == 2
+        assert "decide again" in capsys.readouterr().err
+
+
+def test_the_manifest_says_what_the_plan_says_now(work: Work, raw: Path, tmp_path) -> None:
+    """A licence that was forgotten at first needs no clip to be written again."""
+    decisions = decide(work, Rules("t", (), splits={"train": 1.0}))
+    out = tmp_path / "set"
+    for job in make_exports(work, decisions, out, Style(size=64, masks="none")):
+        export_job(job)
+    assert {row.licence for row in finish(work, out, decisions)} == {"MIT"}
+    other = Work(tmp_path / "work")
+    shutil.copytree(work.folder, other.folder)
+    make_plan(other, [raw], Settings(shortest=15), {"licence": "CC0-1.0", "consent": "asked", "origin": "us"})
+    assert make_exports(other, decisions, out, Style(size=64, masks="none")) == []
+    said = {(row.licence, row.consent, row.source) for row in finish(other, out, decisions)}
+    assert said == {("CC0-1.0", "asked", "us")}
+
+
+def test_faces_that_were_cut_short(work: Work, tmp_path) -> None:
+    """A full disk, a power cut: one sentence."""
+    other = Work(tmp_path / "work")
+    shutil.copytree(work.folder, other.folder)
+    _, clip = next(iter(all_clips(other)))
+    data = other.faces(clip.id).read_bytes()
+    for part in (data[: len(data) // 2], data[:-30], b""):
+        other.faces(clip.id).write_bytes(part)
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_faces(other, clip)
+
+
 def test_lists_say_who_and_under_which_terms(raw: Path, tmp_path) -> None:
     table = tmp_path / "videos.csv"
     table.write_text(f"path,person,licence,consent\n{raw / 'good.mp4'},Ann,CC-BY-4.0,yes\n")
     plan = make_plan(Work(tmp_path / "work"), [table], Settings(), {"credit": "us"})
     assert (plan[0].person, plan[0].licence, plan[0].consent, plan[0].credit) == ("Ann", "CC-BY-4.0", "yes", "us")
     lines = tmp_path / "videos.jsonl"
-    lines.write_text('{"person": "Ann"}\n')
-    with pytest.raises(ConfigError, match="names no path"):
-        make_plan(Work(tmp_path / "work"), [lines], Settings())
+    for row in ('{"person": "Ann"}', '{"path": 5}', '{"path": ["a.mp4"]}'):
+        lines.write_text(f"{row}\n")
+        with pytest.raises(ConfigError, match="names no path"):
+            make_plan(Work(tmp_path / "work"), [lines], Settings())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,13 @@ Every error that bad input can cause derives from :class:`VivantError`: its mess
 what is wrong, where, and what to do. The command line prints that sentence and exits with code 2.
 """
 
+import zlib
+from zipfile import BadZipFile
+
+ARRAY_ERRORS = (OSError, KeyError, ValueError, IndexError, EOFError, BadZipFile, zlib.error)
+"""What ``numpy.load`` and reading its arrays raise where a ``.npy`` or ``.npz`` file is missing, empty, cut short,
+damaged, or holds other arrays."""
+
 
 class VivantError(Exception):
     """Something the caller can mend. ``str(error)`` is one sentence: what, where, what to do."""

@@ -7,12 +7,11 @@ Coordinates are those of the square crop: x right, y down, -1..1 from edge to ed
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from vivant.core.errors import MediaError
+from vivant.core.errors import ARRAY_ERRORS, MediaError
 from vivant.data.part import Part, as_part
 
 _LIDS = ((159, 145, 33, 133), (386, 374, 263, 362))  # upper, lower, corner, corner
@@ -71,7 +70,7 @@ def read_labels(path: str | os.PathLike[str] | Part, frames: int) -> Labels:
     """
     try:
         arrays = _load(as_part(path))
-    except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
+    except ARRAY_ERRORS as error:
         raise MediaError(f"The labels {path} cannot be read ({error}): label the clip again.") from error
     for name, shape in _shapes(frames, len(arrays["points"])).items():
         if arrays[name].shape != shape:

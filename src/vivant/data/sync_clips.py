@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivant.core.errors import ConfigError
+from vivant.core.errors import ARRAY_ERRORS, ConfigError
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import Row, read_manifest
 from vivant.data.mix import shares_of
@@ -121,7 +121,7 @@ def _read_mel(root: Path, row: Row) -> np.ndarray:
     try:
         with np.load(path) as file:
             mel: np.ndarray = file["mel"].astype(np.float16)
-    except (OSError, KeyError, ValueError) as error:
+    except ARRAY_ERRORS as error:
         raise ConfigError(f"{path} holds no sound features ({error}): prepare the data again.") from error
     if mel.ndim != 2 or len(mel) < STEPS * row.frames - 1:
         raise ConfigError(f"{path} has {len(mel)} steps of sound for {row.frames} frames: prepare the data again.")

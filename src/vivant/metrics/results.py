@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from vivant.core.errors import ARRAY_ERRORS
 from vivant.metrics.measure import ClipResult
 from vivant.metrics.probes.base import Findings
 from vivant.metrics.statistics import Moments
@@ -75,7 +75,7 @@ class ResultFolder:
             found.values, found.truth = (_numbers(row.pop(name)) for name in ("values", "truth"))
             found.moments = {name: Moments(**parts) for name, parts in row.pop("moments").items()}
             return ClipResult(**row, findings=found)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        except (*ARRAY_ERRORS, TypeError):
             return None
 
     def arrays(self, subject: Subject) -> dict[str, np.ndarray]:

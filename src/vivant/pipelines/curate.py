@@ -206,7 +206,7 @@ def run_export(args: argparse.Namespace) -> int:
         if done.problem:
             bad += 1
             print(f"vivant: {done.source}: {' '.join(done.problem.split())}", file=sys.stderr)
-    rows = finish(out, decisions)
+    rows = finish(work, out, decisions)
     print(f"{len(rows)} clips in {out}")
     if args.shards and rows:
         from vivant.data.shards import write_shards

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vivant.core.errors import ConfigError, MediaError
+from vivant.core.errors import ARRAY_ERRORS, ConfigError, MediaError
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
 
 ARRAY_SUFFIXES = (".npy", ".safetensors", ".pth", ".pt")
@@ -68,7 +68,7 @@ def _array(path: Path) -> np.ndarray:
     if path.suffix.lower() == ".npy":
         try:
             return np.asarray(np.load(path, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
+        except ARRAY_ERRORS as error:
             raise MediaError(f"The keypoints {path} cannot be read: give a .npy file of numbers.") from error
     from vivant.weights.loading import load_state
 

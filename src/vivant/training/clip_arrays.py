@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vivant.core.errors import ConfigError, MediaError
+from vivant.core.errors import ARRAY_ERRORS, ConfigError, MediaError
 from vivant.core.facemesh import FACE_POINTS, TRAINING_POINTS
 from vivant.data.manifest import Row
 
@@ -137,7 +137,7 @@ def read_poses(root: Path, rows: Sequence[Row]) -> np.ndarray:
         try:
             with np.load(root / row.labels, allow_pickle=False) as labels:
                 pose = labels["pose"].astype(np.float32)
-        except (OSError, KeyError, ValueError) as error:
+        except ARRAY_ERRORS as error:
             raise MediaError(
                 f"The labels {root / row.labels} hold no poses ({error}): label the clip again."
             ) from error

@@ -13,7 +13,7 @@ import numpy as np
 
 from vivant.core.errors import ConfigError
 from vivant.data.curate.alike import duplicate_groups, people
-from vivant.data.curate.files import all_clips, read_lines, write_lines
+from vivant.data.curate.files import all_clips, read_lines, read_plan, write_lines
 from vivant.data.curate.rules import SPLITS, Rules
 from vivant.data.curate.score import read_scores
 from vivant.data.curate.words import Clip, Source, Work
@@ -62,9 +62,13 @@ def read_decisions(work: Work) -> list[Decision]:
     """The decisions of a work folder.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or the plan has changed since and lacks a video of theirs.
     """
-    return [Decision(**row) for row in read_lines(work.decisions, "call vivant curate decide first")]
+    found = [Decision(**row) for row in read_lines(work.decisions, "call vivant curate decide first")]
+    known = {source.id for source in read_plan(work)}
+    if any(decision.source not in known for decision in found):
+        raise ConfigError(f"{work.folder}: the plan has changed since; call vivant curate score and decide again.")
+    return found
 
 
 def _judge(source: Source, clip: Clip, scores: dict[str, Any], rules: Rules) -> Decision:

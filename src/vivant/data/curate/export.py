@@ -7,12 +7,12 @@ A clip is finished when its row is written, so that a stopped export goes on whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vivant.core.errors import ConfigError, VivantError
 from vivant.data.curate.decide import Decision
-from vivant.data.curate.export_clip import Output, Style, first_frame, row_path
+from vivant.data.curate.export_clip import Output, Style, first_frame, row_path, said_of
 from vivant.data.curate.files import read_clips, read_json, read_plan, write_json
 from vivant.data.curate.score import Ear, is_setup
 from vivant.data.curate.words import Source, Work
@@ -109,9 +109,16 @@ def _export(job: Job) -> Iterator[str]:
                 output.discard()
 
 
-def finish(out: Path, decisions: Iterable[Decision]) -> list[Row]:
-    """Write the manifest of all kept clips that are exported, in order of their names."""
-    found = [read_json(row_path(out, decision.id)) for decision in decisions if decision.keep]
-    rows = sorted((Row(**row) for row in found if row is not None), key=lambda row: row.id)
+def finish(work: Work, out: Path, decisions: Iterable[Decision]) -> list[Row]:
+    """Write the manifest of all kept clips that are exported, in order of their names.
+
+    Licence, consent, credit and origin are what the plan says now, not what it said when a clip was written.
+    """
+    plan, rows = {source.id: source for source in read_plan(work)}, []
+    for decision in decisions:
+        values = read_json(row_path(out, decision.id)) if decision.keep else None
+        if values is not None:
+            rows.append(replace(Row(**values), **said_of(plan[decision.source])))
+    rows.sort(key=lambda row: row.id)
     write_manifest(out, rows)
     return rows

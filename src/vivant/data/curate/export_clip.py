@@ -124,12 +124,17 @@ class Output:
         row = Row(
             id=self._clip.id, person=self._decision.person, split=self._decision.split, kind="clip",
             group=self._style.group, frames=count, fps=float(self._fps), size=self._style.size,
-            labels=self._name(".npz"), source=source.origin or Path(source.path).name, licence=source.licence,
-            credit=source.credit, consent=source.consent, video=self._name(".mp4"), extra=self._name(".extra.npz"),
-            sound=self._sound is not None,
+            labels=self._name(".npz"), video=self._name(".mp4"), extra=self._name(".extra.npz"),
+            sound=self._sound is not None, **said_of(source),
         )  # fmt: skip
         write_json(row_path(self._out, self._clip.id), asdict(row))
         return self._clip.id
+
+
+def said_of(source: Source) -> dict[str, Any]:
+    """What a row of the manifest tells of a video."""
+    origin = source.origin or Path(source.path).name
+    return {"source": origin, "licence": source.licence, "credit": source.credit, "consent": source.consent}
 
 
 def first_frame(clip: Clip, fps: Fraction) -> int:

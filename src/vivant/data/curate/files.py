@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vivant.core.errors import ConfigError
+from vivant.core.errors import ARRAY_ERRORS, ConfigError
 from vivant.data.curate.words import Clip, Faces, Source, Work
 
 Item = TypeVar("Item", Source, Clip)
@@ -121,6 +121,6 @@ def read_faces(work: Work, clip: Clip) -> Faces:
         with np.load(path) as file:
             landmarks = file["landmarks"].astype(np.float32) * np.float32(file["unit"])
             return Faces(landmarks, file["seen"], file["count"].astype(int), file["score"].astype(np.float32))
-    except (OSError, KeyError, ValueError) as error:
+    except ARRAY_ERRORS as error:
         again = f"delete {work.clips(clip.source)} and call the step again"
         raise ConfigError(f"{path} cannot be read ({error}): {again}.") from error

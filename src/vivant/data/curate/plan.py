@@ -110,7 +110,8 @@ def _old_plan(work: Work) -> list[Source]:
 
 def describe(path: Path) -> Source:
     """What the header of a video says, or its problem."""
-    source = Source(source_id(path), str(path), bytes=_bytes(path))
+    length = _bytes(path)
+    source = Source(source_id(path, length), str(path), bytes=length)
     try:
         info = probe(path)
         if info.kind != "video" or info.size is None:
@@ -120,10 +121,11 @@ def describe(path: Path) -> Source:
     return replace(source, seconds=info.seconds, size=info.size, fps=str(info.fps), sound=info.has_audio)
 
 
-def source_id(path: Path) -> str:
-    """A readable name with eight digits of the path's hash, so that no two videos share one."""
+def source_id(path: Path, length: int) -> str:
+    """A readable name with eight digits of a hash of path and length in bytes: no two videos share one, and what was
+    found in a video is not taken for another one that has replaced it."""
     stem = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-")[:40] or "video"
-    return f"{stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return f"{stem}-{hashlib.sha256(f'{path} {length}'.encode()).hexdigest()[:8]}"
 
 
 def _bytes(path: Path) -> int:
@@ -157,7 +159,7 @@ def _read_list(path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     else:
         rows = [_row(line, f"{path} line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     for number, row in enumerate(rows, 1):
-        if not row.get("path"):
+        if not isinstance(row.get("path"), str) or not row["path"]:
             raise ConfigError(f"{path} row {number} names no path: each row needs the key 'path'.")
         words = {key: str(row[key]) for key in SAID if row.get(key) not in (None, "")}
         yield path.parent / row["path"], words

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vivant.core.clip import Audio
-from vivant.core.errors import FaceError, MediaError
+from vivant.core.errors import ARRAY_ERRORS, FaceError, MediaError
 from vivant.data.synthesis.curves import smooth_step
 from vivant.data.synthesis.expressions import MOUTH
 from vivant.data.synthesis.random_motion import START, Range, head
@@ -75,7 +75,7 @@ def _load(path: Path) -> RigMotion:
         with np.load(path, allow_pickle=False) as data:
             fps = Fraction(*(int(v) for v in data["fps"]))
             return RigMotion(fps, data["pose"], data["expression"], data["gaze"])
-    except (OSError, KeyError, ValueError) as error:
+    except ARRAY_ERRORS as error:
         raise MediaError(f"{path} cannot be read ({error}): remove it and run again.") from error
 
 

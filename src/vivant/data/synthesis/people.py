@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from vivant.core.errors import ConfigError, FaceError, MediaError, VivantError
+from vivant.core.errors import ARRAY_ERRORS, ConfigError, FaceError, MediaError, VivantError
 
 if TYPE_CHECKING:
     from vivant.perception.faces import FaceFinder
@@ -224,7 +224,7 @@ def build_rig(out: Path, stills: Path, person: Person) -> PhotoRig:
     try:
         with np.load(seen, allow_pickle=False) as data:
             landmarks, matte = data["landmarks"], data["matte"]
-    except (OSError, KeyError, ValueError) as error:
+    except ARRAY_ERRORS as error:
         raise MediaError(f"{seen} cannot be read ({error}): remove {out / 'people.jsonl'} and run again.") from error
     return PhotoRig.build(read_still(stills / person.file), landmarks, matte.astype(np.float32) / 255)
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from vivant.core.clip import Audio
-from vivant.core.errors import MediaError
+from vivant.core.errors import ARRAY_ERRORS, MediaError
 from vivant.rig.motion import RigMotion
 from vivant.tts.spoken import Phone
 
@@ -83,7 +83,7 @@ def load_take(path: Path) -> Take:
             phones = tuple(Phone(str(s), float(a), float(b)) for s, (a, b) in zip(data["phones"], data["times"]))
             audio = Audio(data["sound"].astype(np.float32) / 32767, rate) if rate else None
             return Take(motion, audio=audio, phones=phones, **words)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (*ARRAY_ERRORS, TypeError) as error:
         raise MediaError(f"{path} is no take or is damaged ({error}): remove it and run again.") from error
 
 

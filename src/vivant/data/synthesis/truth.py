@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vivant.core.errors import MediaError
+from vivant.core.errors import ARRAY_ERRORS, MediaError
 from vivant.rig.motion import EXPRESSION_NAMES, RigMotion
 from vivant.rig.render import Rendered
 from vivant.tts.spoken import Phone
@@ -98,6 +98,6 @@ def read_truth(path: Path | str) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
         arrays["landmarks"] = arrays["landmarks"].astype(np.float32) / SUBPIXELS
-    except (OSError, ValueError, KeyError) as error:
+    except ARRAY_ERRORS as error:
         raise MediaError(f"{path} is no truth of a clip ({error}): synthesise the clip again.") from error
     return arrays
