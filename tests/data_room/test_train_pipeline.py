@@ -92,14 +92,15 @@ def test_settings_init_and_budget(place: Path) -> None:
 
 
 def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
-    slow = ["--max-seconds", "1.2", "--set", "stage.steps=1000000", "--stage", "first", "--log-every", "1000"]
+    slow = ["--max-seconds", "2", "--set", "stage.steps=1000000", "--stage", "first", "--log-every", "1000"]
     go(place, "a", *slow)
     state_file = next((place / "a" / "first" / "checkpoints").glob("step_*/state.json"))
     state = json.loads(state_file.read_text())
     state_file.write_text(json.dumps({**state, "finished": False}))
     assert go(place, "a", *slow, "--resume") == 0
     later = json.loads(max((place / "a" / "first" / "checkpoints").glob("step_*/state.json")).read_text())
-    assert later["step"] > state["step"] and later["seconds"] > state["seconds"] + 0.1
+    # a spent budget would end it after its first step; a busy machine spends much of it on the start
+    assert later["step"] > state["step"] + 1 and later["seconds"] > state["seconds"]
 
 
 def test_a_dry_run_measures_every_stage_and_leaves_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

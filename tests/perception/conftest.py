@@ -33,3 +33,8 @@ def man() -> np.ndarray:
 @pytest.fixture(scope="session")
 def speaker() -> tuple[np.ndarray, np.ndarray]:
     return load("grid_frame_05"), load("grid_frame_50")
+
+
+@pytest.fixture(scope="module")
+def bowed():
+    return load("bowed")

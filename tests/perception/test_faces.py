@@ -129,3 +129,9 @@ def test_a_small_face_beside_a_large_one_is_found(finder, woman, man):
     assert len(faces) == 3
     assert [round(face.box[0]) // 100 for face in faces] == sorted(round(face.box[0]) // 100 for face in faces)
     assert faces[0].size == pytest.approx(finder.find(wide, thorough=False)[0].size), "tiles do not cut the large one"
+
+
+def test_a_bowed_head_is_not_taken_upside_down(finder, bowed):
+    """The net sees this one a little more clearly the wrong way round."""
+    (face,) = finder.find(bowed)
+    assert abs(float(head_pose(face.landmarks).roll)) < 30

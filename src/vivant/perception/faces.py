@@ -13,6 +13,8 @@ from vivant.perception.landmarks import LandmarkRunner, square_of_box
 DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
 SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
+UPRIGHT_PRIOR = 8.0  # log odds of presence by which a face upside down must beat an upright one; less for less roll
+_OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
 LEAST_PRESENCE = 0.9  # asked of faces that only a low threshold or a turned picture brought up
 CLEAR = 0.998  # asked of small faces beside a large one: hair and ears seen through a tile stay below
 MIN_TILE = 96  # pixels; narrow pictures are not cut into countless tiny tiles
@@ -105,7 +107,8 @@ class FaceFinder:
         """``known`` and those of ``found`` (pixels times ``scale``) that the landmark net agrees to, largest first.
 
         New ones need a presence of ``least``, too. Of several at one place the one stays in which the net sees a
-        face most clearly: that is the upright one.
+        face most clearly. Heads bowed far down are seen a little more clearly the wrong way round, so the more one is
+        turned, the more clearly it must be seen: in pictures that really are upside down it is.
         """
         candidates = list(known or [])
         for box, keypoints in zip(found.boxes / scale, found.keypoints / scale):
@@ -116,10 +119,18 @@ class FaceFinder:
             if face.score >= max(self.min_presence, least):
                 candidates.append(face)
         faces: list[Face] = []
-        for face in sorted(candidates, key=lambda face: -face.score):
+        for face in sorted(candidates, key=_clearness, reverse=True):
             if not is_known(face, faces):
                 faces.append(face)
         return sorted(faces, key=lambda face: -face.size)
+
+
+def _clearness(face: Face) -> float:
+    """Log odds of presence, less the prior against turned faces."""
+    presence = min(max(face.score, 1e-9), 1 - 1e-9)
+    across = face.landmarks[_OUTER_CORNERS[1], :2] - face.landmarks[_OUTER_CORNERS[0], :2]
+    roll = abs(np.arctan2(across[1], across[0])) / np.pi  # 1 is upside down
+    return float(np.log(presence / (1 - presence)) - UPRIGHT_PRIOR * roll)
 
 
 def is_known(face: Face, faces: list[Face], threshold: float = 0.5) -> bool:
