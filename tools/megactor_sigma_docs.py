@@ -18,6 +18,10 @@ PLOT = "images/megactor_sigma_{}_amplitude.png"
 LABELS = {"visual": "roll, degrees", "audio": "opening of the mouth"}
 NOTES = {
     "both": "The distances are our own small nets', not the paper's FVD and Sync-C; few clips leave them uncertain.",
+    "decoupling": (
+        "Correlation of the mouth's opening with that of the clip whose speech is heard, and of the lids' with those "
+        "of the driver, frame by frame; driver and speech are of two clips whose mouths do other things."
+    ),
     "visual": "Motion is the standard deviation of the head's roll in degrees.",
     "audio": "Range is the standard deviation of the mouth's opening; at 0 nothing is heard, and what moves is chance.",
 }
@@ -39,7 +43,9 @@ def write_docs(found: dict[str, Any], args: argparse.Namespace) -> None:
         apart = found["disagreement"]
         mine = {"mouth correlation with speech": apart["decoupled"]["mouth by speech"]}
         mine |= {"lid correlation with driver": apart["decoupled"]["lids by driver"]}
-        mine |= {f"{key} ({name})": value for name, row in apart.items() for key, value in row.items()}
+        mine["mouth correlation with driver"] = apart["decoupled"]["mouth by driver"]
+        others = {name: row for name, row in apart.items() if name != "decoupled"}
+        mine |= {f"{key} ({name})": value for name, row in others.items() for key, value in row.items()}
         numbers["decoupling"] = mine
     for name, word in (("audio", "mouth"), ("visual", "motion")):
         amounts = found.get(f"{name} amplitude", {})

@@ -17,9 +17,9 @@ from vivant.data.curate.export import finish
 from vivant.data.curate.export import make_jobs as make_exports
 from vivant.data.curate.export import run_job as export_job
 from vivant.data.curate.export_clip import Style
-from vivant.data.curate.files import all_clips, read_faces, read_plan
+from vivant.data.curate.files import all_clips, read_faces, read_plan, write_clips, write_json
 from vivant.data.curate.plan import Settings, make_plan
-from vivant.data.curate.report import write_report
+from vivant.data.curate.report import _problems, write_report
 from vivant.data.curate.rules import Rule, Rules
 from vivant.data.curate.score import make_jobs, pending, problems, read_scores, run_job
 from vivant.data.curate.scorers.pose import Pose
@@ -210,6 +210,16 @@ def test_faces_that_were_cut_short(work: Work, tmp_path) -> None:
         other.faces(clip.id).write_bytes(part)
         with pytest.raises(ConfigError, match="cannot be read"):
             read_faces(other, clip)
+
+
+def test_a_video_is_listed_once_with_all_that_is_wrong(work: Work, tmp_path) -> None:
+    other = Work(tmp_path / "work")
+    shutil.copytree(work.folder, other.folder)
+    source = next(source for source in read_plan(other) if source.path.endswith("good.mp4"))
+    write_clips(other, source.id, [])
+    write_json(other.problem(source.id), {"problem": "Half of it is missing.", "usable": False})
+    page = _problems(other)
+    assert page.count(source.path) == 1 and "Half of it is missing. Besides: no face" in page
 
 
 def test_lists_say_who_and_under_which_terms(raw: Path, tmp_path) -> None:

@@ -233,9 +233,11 @@ def _spread(decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def _problems(work: Work) -> str:
-    rows = [(source.path, text) for source, text in problems(work)]
-    empty = [source.path for source in read_plan(work) if _has_no_clip(work, source)]
-    rows += [(path, "no face was followed for long enough") for path in empty]
+    why = {source.path: [text] for source, text in problems(work)}
+    for source in read_plan(work):
+        if _has_no_clip(work, source):
+            why.setdefault(source.path, []).append("no face was followed for long enough")
+    rows = [(path, " Besides: ".join(texts)) for path, texts in why.items()]
     return "<h2>Videos without clips</h2>" + (_table(("video", "why"), rows) if rows else "<p>None.</p>")
 
 
