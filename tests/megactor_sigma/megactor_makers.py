@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import torch
+from waking import wake
 
 from vivant.core.face import FaceCrop
 from vivant.core.facemesh import FACE_POINTS, SKULL
@@ -44,8 +45,7 @@ def alive(config, seed=0):
     torch.manual_seed(seed)
     modules = build_modules(config)
     for name, module in modules.items():
-        for value in module.parameters():
-            if name != "codec" and not value.any():
-                torch.nn.init.normal_(value, std=0.2)
+        if name != "codec":
+            wake(module)
     torch.nn.init.normal_(modules["denoiser"].pos_embed.proj.weight, std=0.2)
     return modules

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.testing import CompileCounter
+from waking import wake
 
 from vivant.core.errors import ConfigError
 from vivant.nn.driven_encoder import DrivenEncoder
@@ -29,9 +30,7 @@ def randn(seed, *shape):
 def alive(net, seed=0):
     """Everything that starts at zero gets numbers, so that every path shows."""
     torch.manual_seed(seed)
-    for value in net.parameters():
-        if not value.any():
-            nn.init.normal_(value, std=0.2)
+    wake(net)
     if isinstance(net, VideoDiT):
         nn.init.normal_(net.pos_embed.proj.weight, std=0.2)
     return net.eval()

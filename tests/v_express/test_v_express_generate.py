@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from waking import wake
 
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
@@ -26,9 +27,8 @@ def alive(config, seed=0):
     torch.manual_seed(seed)
     modules = build_modules(config)
     for name, module in modules.items():
-        for value in module.parameters():
-            if name != "codec" and not value.any():
-                torch.nn.init.normal_(value, std=0.2)
+        if name != "codec":
+            wake(module)
     return {name: module.eval() for name, module in modules.items()}
 
 

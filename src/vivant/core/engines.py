@@ -36,15 +36,16 @@ class LocalEngine:
     """A pool of processes. When one dies (killed, out of memory, a crash in a decoder) the pool is made anew; the jobs
     that were in it are then done one at a time, so that the one that kills workers is known and no other suffers."""
 
-    def __init__(self, workers: int | None = None) -> None:
-        """``workers``: processes, one a core by default; 1 works in this process.
+    def __init__(self, workers: int | None = None, begin: Callable[[], None] | None = None) -> None:
+        """``workers``: processes, one a core by default; 1 works in this process. ``begin``: what each process of the
+        pool does first, to keep what all its jobs need.
 
         Raises:
             ConfigError: less than 1.
         """
         if workers is not None and workers < 1:
             raise ConfigError(f"{workers} workers can do nothing: give 1 or more.")
-        self.workers = workers or os.cpu_count() or 1
+        self.workers, self._begin = workers or os.cpu_count() or 1, begin
 
     def run(
         self, work: Callable[[JobT], Result], jobs: Sequence[JobT], lost: Callable[[JobT, str], Result]
@@ -57,7 +58,7 @@ class LocalEngine:
         suspects: deque[int] = deque()
         while waiting or suspects:
             batch, most = (waiting, self.workers) if not suspects else (deque([suspects.popleft()]), 1)
-            failed = yield from _until_broken(work, jobs, batch, most)
+            failed = yield from _until_broken(work, jobs, batch, most, self._begin)
             for number in failed:
                 tries[number] += 1
                 if tries[number] >= TRIES:
@@ -67,11 +68,15 @@ class LocalEngine:
 
 
 def _until_broken(
-    work: Callable[[JobT], Result], jobs: Sequence[JobT], waiting: deque[int], workers: int
+    work: Callable[[JobT], Result],
+    jobs: Sequence[JobT],
+    waiting: deque[int],
+    workers: int,
+    begin: Callable[[], None] | None,
 ) -> Any:  # a generator that yields results and returns the numbers of jobs that were in a pool that broke
     running: dict[Future[Result], int] = {}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(begin,))
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -92,10 +97,12 @@ def _until_broken(
     return []
 
 
-def _one_thread() -> None:
+def _start(begin: Callable[[], None] | None) -> None:
     """Workers use one thread each, there are as many of them as cores; read by the libraries when a job loads them."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = "1"
+    if begin is not None:
+        begin()
 
 
 class RayEngine:

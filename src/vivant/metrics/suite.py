@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
+from vivant.core.engines import LocalEngine
 from vivant.core.errors import MediaError, VivantError
 from vivant.media.files import DamagedMediaWarning
 from vivant.metrics.measure import ClipResult, Plan, measure
@@ -78,34 +76,8 @@ def _measured(subjects: Sequence[Subject], plan: Plan, out: Path, workers: int) 
         for subject in subjects:
             yield _one(subject, plan, out)
         return
-    waiting, workers = deque(subjects), min(workers, len(subjects))
-    while waiting:
-        suspects: list[Subject] = []
-        yield from _pooled(waiting, suspects, plan, out, workers)
-        for subject in suspects:
-            died: list[Subject] = []
-            yield from _pooled(deque([subject]), died, plan, out, 1)
-            if died:
-                yield subject, None, "the process that measured it died: too little memory, or a file that crashes it"
-
-
-def _pooled(waiting: deque[Subject], suspects: list[Subject], plan: Plan, out: Path, workers: int) -> Iterator[Step]:
-    """Measure what waits. When a process dies (killed, out of memory, a crash in a decoder) the pool is over and does
-    not tell on which clip: all that were being measured become ``suspects``, the others go on waiting."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (plan, out))
-    flying: dict[Future[Step], Subject] = {}
-    try:
-        while waiting or flying:
-            while waiting and len(flying) < workers:
-                flying[pool.submit(_task, waiting[0])] = waiting[0]
-                waiting.popleft()
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                yield future.result()
-                del flying[future]
-    except BrokenProcessPool:
-        suspects += flying.values()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    engine = LocalEngine(min(workers, len(subjects)), partial(_begin, plan, out))
+    yield from engine.run(_task, subjects, lambda subject, why: (subject, None, why))
 
 
 def _one(subject: Subject, plan: Plan, out: Path) -> Step:

@@ -8,13 +8,12 @@ import numpy as np
 from vivant.core.errors import MediaError
 from vivant.core.face import Face
 from vivant.perception.detect import Detections, FaceDetector, join, merge, overlap
-from vivant.perception.landmarks import LandmarkRunner, square_of_box
+from vivant.perception.landmarks import LandmarkRunner, square_of_box, square_of_landmarks
 
 DETECT_SIDE = 1536  # larger pictures are searched in a reduced copy; landmarks use the full picture
 SMALL_FACE = 0.12  # a largest face below this part of the shorter side suggests a crowd: search tiles, too
 SURE = 0.9999  # presence of nearly every upright face; one taken upside down or sideways stays below
 UPRIGHT_PRIOR = 8.0  # log odds of presence by which a face upside down must beat an upright one; less for less roll
-_OUTER_CORNERS = (33, 263)  # of the eyes, in the mesh
 LEAST_PRESENCE = 0.9  # asked of faces that only a low threshold or a turned picture brought up
 CLEAR = 0.998  # asked of small faces beside a large one: hair and ears seen through a tile stay below
 MIN_TILE = 96  # pixels; narrow pictures are not cut into countless tiny tiles
@@ -128,8 +127,7 @@ class FaceFinder:
 def _clearness(face: Face) -> float:
     """Log odds of presence, less the prior against turned faces."""
     presence = min(max(face.score, 1e-9), 1 - 1e-9)
-    across = face.landmarks[_OUTER_CORNERS[1], :2] - face.landmarks[_OUTER_CORNERS[0], :2]
-    roll = abs(np.arctan2(across[1], across[0])) / np.pi  # 1 is upside down
+    roll = abs(square_of_landmarks(face.landmarks).angle) / np.pi  # 1 is upside down
     return float(np.log(presence / (1 - presence)) - UPRIGHT_PRIOR * roll)
 
 
