@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from vivant.nn.group_norm import GroupNorm
 from vivant.nn.resnet2d import Downsample2d, MapAttention, ResBlock2d, Upsample2d
 
 
@@ -75,7 +76,7 @@ class _Encoder(nn.Module):
             _Level(a, b, config.blocks, config.groups, True, i < len(pairs) - 1) for i, (a, b) in enumerate(pairs)
         )
         self.mid_block = _Middle(last, config.groups)
-        self.conv_norm_out = nn.GroupNorm(config.groups, last, 1e-6)
+        self.conv_norm_out = GroupNorm(config.groups, last, 1e-6)
         self.conv_out = nn.Conv2d(last, 2 * config.channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ class _Decoder(nn.Module):
         self.up_blocks = nn.ModuleList(
             _Level(a, b, config.blocks + 1, config.groups, False, i < len(pairs) - 1) for i, (a, b) in enumerate(pairs)
         )
-        self.conv_norm_out = nn.GroupNorm(config.groups, widths[-1], 1e-6)
+        self.conv_norm_out = GroupNorm(config.groups, widths[-1], 1e-6)
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

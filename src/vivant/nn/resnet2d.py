@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vivant.nn.group_norm import GroupNorm
+
 
 class ResBlock2d(nn.Module):
     """Group norm, SiLU, convolution, plus the time if there is one, the same again, plus the input.
@@ -29,11 +31,11 @@ class ResBlock2d(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inputs, eps)
+        self.norm1 = GroupNorm(groups, inputs, eps)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         if time is not None:
             self.time_emb_proj = nn.Linear(time, outputs)
-        self.norm2 = nn.GroupNorm(groups, outputs, eps)
+        self.norm2 = GroupNorm(groups, outputs, eps)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         if inputs != outputs:
@@ -85,7 +87,7 @@ class MapAttention(nn.Module):
 
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6) -> None:
         super().__init__()
-        self.group_norm = nn.GroupNorm(groups, channels, eps)
+        self.group_norm = GroupNorm(groups, channels, eps)
         self.to_q, self.to_k, self.to_v = (nn.Linear(channels, channels) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vivant.core.errors import ConfigError
 from vivant.nn.attention import Attention, FeedForward, sinusoid
+from vivant.nn.group_norm import GroupNorm
 
 
 class PositionCode(nn.Module):
@@ -66,7 +67,7 @@ class TemporalTransformer(nn.Module):
     def __init__(self, channels: int, heads: int, groups: int, positions: int, grid: int = 1) -> None:
         super().__init__()
         self.positions, self.grid = positions, grid
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList([TemporalBlock(channels, heads, positions, grid**2)])
         self.proj_out = nn.Linear(channels, channels)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vivant.nn.attention import Attention, FeedForward, KeyValue
+from vivant.nn.group_norm import GroupNorm
 
 ReferenceKind = Literal["none", "cross", "concat"]
 Tap = Literal["norm1", "norm2"]
@@ -179,7 +180,7 @@ class SpatialTransformer(nn.Module):
         self, channels: int, context: int, heads: int, groups: int, reference: ReferenceKind, attributes: int = 0
     ) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList([TransformerBlock(channels, context, heads, reference, attributes)])
         self.proj_out = nn.Conv2d(channels, channels, 1)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivant.nn.attention import Attention
+from vivant.nn.group_norm import GroupNorm
 from vivant.nn.transformer import BlockContext, SpatialTransformer, Strength
 from vivant.nn.unet_blocks import DownBlock, MidBlock, Pass, TimeEmbedding, UNetConfig, UpBlock
 
@@ -32,7 +33,7 @@ class UNet(nn.Module):
         self.mid_block = MidBlock(config)
         self.up_blocks = nn.ModuleList(UpBlock(config, i) for i in range(len(widths)))
         if "norm" in config.head:
-            self.conv_norm_out = nn.GroupNorm(config.groups, widths[0], eps=1e-5)
+            self.conv_norm_out = GroupNorm(config.groups, widths[0], eps=1e-5)
         if "conv" in config.head:
             self.conv_out = nn.Conv2d(widths[0], config.channels, 3, padding=1)
 

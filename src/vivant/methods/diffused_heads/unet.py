@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from vivant.core.errors import ConfigError
 from vivant.methods.diffused_heads.config import Config
 from vivant.nn.geometry import grid_2d, sample_2d
+from vivant.nn.group_norm import GroupNorm
 
 _GROUPS = 32
 _PERIOD = 10_000.0
@@ -61,13 +62,11 @@ class ResBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float, resize: str = "") -> None:
         super().__init__()
         self.resize = resize
-        self.in_layers = nn.Sequential(
-            nn.GroupNorm(_GROUPS, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
-        )
+        self.in_layers = nn.Sequential(GroupNorm(_GROUPS, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.t_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * outputs))
         self.audio_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * outputs))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(_GROUPS, outputs), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(outputs, outputs, 3, padding=1)
+            GroupNorm(_GROUPS, outputs), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(outputs, outputs, 3, padding=1)
         )
         if inputs != outputs:
             self.skip_connection = nn.Conv2d(inputs, outputs, 1)
@@ -96,7 +95,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, head_width: int) -> None:
         super().__init__()
         self.heads = max(1, channels // head_width)
-        self.norm = nn.GroupNorm(_GROUPS, channels)
+        self.norm = GroupNorm(_GROUPS, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = nn.Conv1d(channels, channels, 1)
 
@@ -157,7 +156,7 @@ class UNet(nn.Module):
                 self.output_blocks.append(block(level, now + skips.pop(), *up))
                 now = widths[level]
         last = nn.Conv2d(now, self.outputs * fold, 3, padding=1)
-        self.out = nn.Sequential(nn.GroupNorm(_GROUPS, now), nn.SiLU(), last)
+        self.out = nn.Sequential(GroupNorm(_GROUPS, now), nn.SiLU(), last)
         if config.zero_start:
             self._start_at_zero()
 
