@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import time
 from pathlib import Path
+
+from vivant.core.engines import LocalEngine
 
 
 def work(job: tuple[str, str, int]) -> str:
@@ -22,3 +26,13 @@ def work(job: tuple[str, str, int]) -> str:
 
 def lost(job: tuple[str, str, int], why: str) -> str:
     return f"lost {job[2]}: {why}"
+
+
+def wait_for_ever(job: str) -> None:
+    """Note the process and never come back."""
+    Path(job, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+if __name__ == "__main__":  # a parent that is killed while its workers work
+    list(LocalEngine(2).run(wait_for_ever, [sys.argv[1]] * 3, lambda job, why: None))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import crashing
@@ -34,3 +39,31 @@ def test_one_worker_works_in_this_process() -> None:
         LocalEngine(0)
     with pytest.raises(ConfigError, match="no engine 'cloud'"):
         make_engine("cloud")
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path) -> None:
+    def workers() -> list[int]:
+        return [int(note.name) for note in tmp_path.iterdir()]
+
+    with subprocess.Popen([sys.executable, crashing.__file__, str(tmp_path)]) as parent:
+        try:
+            assert soon(lambda: len(workers()) == 2)
+        finally:
+            parent.kill()
+    assert soon(lambda: not any(alive(worker) for worker in workers())), "a worker stayed behind"
+
+
+def soon(happens: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not happens() and time.monotonic() < end:
+        time.sleep(0.05)
+    return happens()
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; one that ended and was not waited for by whoever took it over does not."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from vivant.core.errors import ConfigError, MissingExtraError
@@ -17,6 +19,9 @@ JobT = TypeVar("JobT")
 Result = TypeVar("Result")
 TRIES = 3
 """How often a job may lose its worker before it is given up."""
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM",
+)  # fmt: skip
 
 
 class Engine(Protocol):
@@ -33,8 +38,9 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """A pool of processes. When one dies (killed, out of memory, a crash in a decoder) the pool is made anew; the jobs
-    that were in it are then done one at a time, so that the one that kills workers is known and no other suffers."""
+    """A pool of processes that use one thread each. When one dies (killed, out of memory, a crash in a decoder) the
+    pool is made anew; the jobs that were in it are then done one at a time, so that the one that kills workers is known
+    and no other suffers. When this process dies, however it dies, they leave."""
 
     def __init__(self, workers: int | None = None, begin: Callable[[], None] | None = None) -> None:
         """``workers``: processes, one a core by default; 1 works in this process. ``begin``: what each process of the
@@ -81,7 +87,8 @@ def _until_broken(
         while waiting or running:
             while waiting and len(running) < workers:
                 number = waiting.popleft()
-                running[pool.submit(work, jobs[number])] = number
+                with _one_thread_for_children():  # a pool starts its processes as jobs come
+                    running[pool.submit(work, jobs[number])] = number
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 if isinstance(future.exception(), BrokenProcessPool):
@@ -93,16 +100,50 @@ def _until_broken(
     except BrokenProcessPool:
         return sorted({*running.values(), number})
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)  # of a stopped run, too, what was begun is finished and kept
     return []
 
 
+@contextmanager
+def _one_thread_for_children() -> Iterator[None]:
+    """Libraries of the processes that are started now use one thread each, there may be as many processes as cores.
+
+    Libraries read the environment when they are loaded, and numpy and torch are loaded while a process unpacks what it
+    is given, before any function of ours runs there.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _start(begin: Callable[[], None] | None) -> None:
-    """Workers use one thread each, there are as many of them as cores; read by the libraries when a job loads them."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-        os.environ[name] = "1"
+    end_with_parent()
     if begin is not None:
         begin()
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when its parent does.
+
+    A worker waits for jobs at a pipe whose other end its siblings hold, too, so it does not notice that the parent was
+    killed; it would stay for ever, with all its memory.
+    """
+    parent = multiprocessing.parent_process()
+
+    def wait_and_leave() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=wait_and_leave, name="end with parent", daemon=True).start()
 
 
 class RayEngine:

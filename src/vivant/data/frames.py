@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vivant.core.engines import end_with_parent
 from vivant.core.errors import MediaError
 from vivant.data.part import Part, as_part
 
@@ -88,7 +89,8 @@ def decode(jobs: Sequence[Job], size: int, workers: int | None = None) -> np.nda
     try:
         if workers > 1 and len(jobs) > 1 and "fork" in multiprocessing.get_all_start_methods():
             context = multiprocessing.get_context("fork")
-            with warnings.catch_warnings(), ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+            pool = ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent)
+            with warnings.catch_warnings(), pool:
                 warnings.simplefilter("ignore", DeprecationWarning)  # the workers touch no thread of this process
                 problems = [p for p in pool.map(_decode, jobs, chunksize=4) if p]
         else:

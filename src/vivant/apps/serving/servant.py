@@ -7,14 +7,13 @@ bytes. A servant ends by itself when the server is gone.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from vivant.core.engines import end_with_parent
 from vivant.core.errors import VivantError
 
 Tell = Callable[[Any], None]
@@ -143,7 +142,7 @@ def _serve(pipe: Connection, make: Callable[..., Handler], arguments: tuple[Any,
     """The servant's life."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the server decides when servants end
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         handler = make(*arguments)
     except VivantError as error:
@@ -178,10 +177,3 @@ def _answer(pipe: Connection, handler: Handler, request: Any) -> None:
 def _plain(error: VivantError) -> bool:
     """Whether the error can be made again from its sentence, as sending it does."""
     return len(error.args) == 1 and type(error).__init__ is Exception.__init__
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
