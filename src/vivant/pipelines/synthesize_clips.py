@@ -82,6 +82,9 @@ def render_clips(
 
     Returns:
         The summary, one sentence.
+
+    Raises:
+        ConfigError: not one clip could be drawn.
     """
     from vivant.data.manifest import merge_manifest
     from vivant.data.synthesis.clips import finished_rows, row_path
@@ -99,6 +102,8 @@ def render_clips(
     finally:  # also of a stopped run: what is finished can be used
         write_rejected(out, failed)
         rows = merge_manifest(out, finished_rows(out))
+    if failed and len(failed) == len(jobs):
+        raise ConfigError(f"None of the {len(jobs)} clips can be made: {failed[0]['reason']}.")
     seconds = max(time.monotonic() - started, 1e-9)
     speed = f"{frames} frames in {seconds:.0f} s, {frames / seconds:.1f} frames per second"
     lost = f", {len(failed)} clips failed (rejected.jsonl says why)" if failed else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vivant.core.errors import ConfigError, MediaError
 from vivant.pipelines.synthesize_clips import MOTIONS, check_options, frame_rate, keep_settings, render_clips
+from vivant.pipelines.synthesize_takes import make_takes, missing_takes
 
 if TYPE_CHECKING:
     from vivant.data.manifest import Row
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from vivant.data.synthesis.clips import Style
     from vivant.data.synthesis.people import Person
     from vivant.data.synthesis.plan import Job
-    from vivant.data.synthesis.takes import KeptMotion, MotionSource
+    from vivant.data.synthesis.takes import MotionSource
 
 _ON_ONE_GPU = 6  # processes that draw: each holds the libraries of a GPU in its memory
 
@@ -44,10 +45,6 @@ class _Work:
 
 def _worker(out: Path, stills: Path, source: MotionSource, style: Style, seed: int) -> Callable[[Job], Row]:
     return _Work(out, stills, source, style, seed)
-
-
-def _keeper(kept: KeptMotion, source: MotionSource, seed: int) -> Callable[[int], int]:
-    return kept.keeper(source, seed)
 
 
 def _follower() -> Callable[[Driver], str]:
@@ -91,11 +88,11 @@ class Synthesis:
             )
         if any(not person.licence for person in good):
             warnings.warn("Some stills have no licence: give --licence and --credit, or an index.jsonl.", stacklevel=2)
-        jobs = self._plan(good)
-        source = self._ready(sorted({job.take for job in jobs}))
+        source, jobs, lost = self._ready(self._plan(good))
         if self.args.prepare:
-            return f"{len(good)} of {len(people)} stills and {len(jobs)} clips are ready to be rendered in {self.out}."
-        return self._render(jobs, source, len(good), len(people))
+            ready = f"{len(good)} of {len(people)} stills and {len(jobs)} clips are ready to be rendered in {self.out}."
+            return ready + lost
+        return self._render(jobs, source, len(good), len(people)) + lost
 
     def _refuse_early(self) -> None:
         """A missing engine or folder of drivers is said before stills cost time, unless takes are there already."""
@@ -158,21 +155,17 @@ class Synthesis:
             write_image(self.out / "check_motion.png", frames)
         return json.dumps(numbers, indent=1)
 
-    def _ready(self, takes: Sequence[int]) -> MotionSource:
-        """Where rendering finds its takes: random ones are made as they are needed, the others once, beforehand."""
+    def _ready(self, jobs: list[Job]) -> tuple[MotionSource, list[Job], str]:
+        """Where rendering finds its takes: random ones are made as they are needed, the others once, beforehand. With
+        the jobs whose takes there are, and a sentence about the others."""
         from vivant.data.synthesis.takes import KeptMotion
-        from vivant.data.synthesis.work import run_jobs
 
         if self.args.motion == "random":
-            return self._source()
-        kept = KeptMotion(self.out, self.args.motion)
-        left = kept.missing(takes)
-        if left:
-            work = (kept, self._source(), self.args.seed)
-            for outcome in self._bar("takes", "take")(run_jobs(_keeper, work, left, self.workers), len(left)):
-                if outcome.problem:
-                    raise ConfigError(f"Take {outcome.job} cannot be made: {outcome.problem}.")
-        return kept
+            return self._source(), jobs, ""
+        kept, takes = KeptMotion(self.out, self.args.motion), sorted({job.take for job in jobs})
+        problems = make_takes(kept, takes, self._source, self.args.seed, self.workers, self._bar("takes", "take"))
+        left = [job for job in jobs if job.take not in problems]
+        return kept, left, missing_takes(kept, problems, len(takes), len(jobs) - len(left))
 
     def _source(self) -> MotionSource:
         from vivant.data.synthesis.clip_motion import ClipMotion

@@ -81,19 +81,21 @@ def read_people(out: Path) -> list[Person]:
 
 
 def write_rejected(out: Path, rejects: Iterable[dict[str, str]]) -> None:
-    """``rejected.jsonl``: one object a line with ``id``, ``what`` (still, driver or clip) and ``reason``; entries of an
-    earlier run stay unless the same thing is named again."""
-    path = out / REJECTED
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            rows[row["what"], row["id"]] = row
+    """``rejected.jsonl``: one object a line with ``id``, ``what`` (still, driver, take or clip) and ``reason``; entries
+    of an earlier run stay unless the same thing is named again."""
+    path, rows = out / REJECTED, read_rejected(out)
     for row in rejects:
         rows[row["what"], row["id"]] = row
     part = path.with_suffix(".part")
     part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values()), encoding="utf-8")
     os.replace(part, path)
+
+
+def read_rejected(out: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """The entries of ``rejected.jsonl`` by ``what`` and ``id``; none if there is no such file."""
+    path = out / REJECTED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {(row["what"], row["id"]): row for row in map(json.loads, lines)}
 
 
 def report(people: Sequence[Person]) -> dict[str, Any]:

@@ -94,9 +94,13 @@ class KeptMotion:
     out: Path
     motion: str
 
+    def name(self, number: int) -> str:
+        """What a take is called."""
+        return f"{self.motion}_{number:06d}"
+
     def path(self, number: int) -> Path:
         """Where a take is kept."""
-        return self.out / FOLDER / f"{self.motion}_{number:06d}.npz"
+        return self.out / FOLDER / f"{self.name(number)}.npz"
 
     def missing(self, numbers: Sequence[int]) -> list[int]:
         """Those that are not kept yet."""
