@@ -160,6 +160,7 @@ def work(args: argparse.Namespace) -> None:
             found["memory_gib"] = torch.cuda.max_memory_reserved(device) / 2**30
     if parallel.rank() == 0:
         Path(args.result).write_text(json.dumps(found), encoding="utf-8")
+    trainer._captured.release()
     parallel.stop()
 
 

@@ -51,6 +51,16 @@ class CapturedStep:
         else:
             self._graph.replay()
 
+    def release(self) -> None:
+        """Let go of the graph, after the device's work is done.
+
+        A communicator of several processes whose messages were captured waits at its end for every such graph: a
+        process that left with one would hang.
+        """
+        if self._graph is not None:
+            torch.cuda.synchronize(self._device)
+            self._mode, self._calls, self._graph = None, 0, None
+
     def _on_side_stream(self) -> None:
         assert self._stream is not None
         self._stream.wait_stream(torch.cuda.current_stream(self._device))

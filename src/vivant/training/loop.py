@@ -117,6 +117,7 @@ class Trainer:
             self._drain()
             self.save(finished)
         finally:
+            self._captured.release()
             self._log.close()
         found = self.step.average.modules
         if self.step.plain is not None:
