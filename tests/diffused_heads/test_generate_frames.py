@@ -1,4 +1,4 @@
-"""Frames one after another: the sampler, the order of conditions, drift guard, bad input."""
+"""Frames one after another: the sampler, the order of conditions, bad input."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from nets import SMALL_CONFIG, controls, gen, portrait, speech
+from nets import SMALL_CONFIG, controls, portrait, speech
 
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError, WeightsError
@@ -15,7 +15,6 @@ from vivant.diffusion.schedule import cosine
 from vivant.methods.diffused_heads.audio import WINDOW, embeddings, neighbours
 from vivant.methods.diffused_heads.config import PRESETS, Config, Options
 from vivant.methods.diffused_heads.generate import FrameChain, Generator, _noises, sampling_of, with_layers_in
-from vivant.methods.diffused_heads.guard import ColourHold, MotionFrames, grey
 from vivant.methods.diffused_heads.model import build_modules
 from vivant.methods.diffused_heads.prepare import identity_frame, to_frames
 
@@ -166,33 +165,6 @@ def test_windows_of_sound_lie_where_the_published_ones_do():
     assert heard[3][0] == samples[int(3 * 16000 / 30) - 1280]
 
 
-def test_motion_frames_are_the_last_ones_and_the_portrait_comes_back():
-    identity = gen("i", (1, 3, 4, 4))
-    drawn = [gen(f"f{i}", (1, 3, 4, 4)) for i in range(40)]
-    motion = MotionFrames(identity, 2, False, anchor_every=15)
-    for number, frame in enumerate(drawn):
-        shown = motion.before(number)
-        oldest = identity if number < 2 or number % 15 == 0 else drawn[number - 2]
-        newest = identity if number == 0 else drawn[number - 1]
-        assert torch.equal(shown, torch.cat([oldest, newest], 1)), number
-        motion.add(frame)
-    assert MotionFrames(identity, 0, False).before(0).shape == (1, 0, 4, 4)
-    assert torch.equal(MotionFrames(identity, 1, True).before(0), grey(identity))
-
-
-def test_a_leash_draws_motion_frames_to_the_portrait():
-    identity, drawn = gen("i", (1, 3, 4, 4)), gen("f", (1, 3, 4, 4))
-    seen = {}
-    for leash in (0.0, 0.25, 1.0):
-        motion = MotionFrames(identity, 2, False, leash=leash)
-        motion.add(drawn)
-        motion.add(drawn)
-        seen[leash] = motion.before(2)
-    both = torch.cat([identity, identity], 1)
-    assert torch.equal(seen[0.0], torch.cat([drawn, drawn], 1)) and torch.allclose(seen[1.0], both)
-    assert torch.allclose(seen[0.25], 0.75 * seen[0.0] + 0.25 * both)
-
-
 def test_noise_is_as_loud_as_the_preset_says(monkeypatch):
     heard = []
     run = FrameChain._run
@@ -202,17 +174,6 @@ def test_noise_is_as_loud_as_the_preset_says(monkeypatch):
     frames(TINY, 1)
     frames(replace(TINY, noise_scale=0.5), 1)
     assert heard[1] == pytest.approx(heard[0] / 2)
-
-
-def test_colours_are_held():
-    identity = 0.3 * gen("i", (1, 3, 16, 16))
-    free, held = ColourHold(identity, 0.0), ColourHold(identity, 1.0)
-    drifted = identity * 0.7 + 0.2
-    for _ in range(100):
-        last, loose = held(drifted), free(drifted)
-    assert torch.allclose(loose, drifted)
-    assert float((last.mean((2, 3)) - identity.mean((2, 3))).abs().max()) < 0.02
-    assert float((last.std((2, 3)) / identity.std((2, 3)) - 1).abs().max()) < 0.05
 
 
 def test_the_guard_changes_long_clips_only_as_told():
