@@ -66,6 +66,19 @@ def place(tmp_path, portrait, monkeypatch):
         ("edit -s stills/a.png -o e.png --strength.motion inf", "The strength 'motion' is inf"),
         ("edit -s stills/a.png -o e.png --batch-size 0", "The option 'batch_size' is 0"),
         ("edit -s stills/a.png -o e.png --seed 1.5", "needs a whole number"),
+        ("stream -s stills/a.png --text hello --seed -1 -o frames/", "The seed -1 cannot be used"),
+        (
+            "stream -s stills/a.png -a text.mp4 -o frames/ --method diffused-heads --preset tiny --keep-noise -0.5",
+            "The option 'keep_noise' is -0.5: give a number from 0 to 1",
+        ),
+        (
+            "animate -s stills/a.png -d text.mp4 -o b.mp4 --method megactor-sigma --preset tiny --strength.audio 1.5",
+            "The strength 'audio' acts on speech, and there is none: add it with -a",
+        ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method megactor-sigma --preset tiny --strength.visual 0",
+            "The strength 'visual' acts on the driver, and there is none: add it with -d",
+        ),
     ],
 )
 def test_every_command_refuses_in_one_sentence(refused, place, words, said):

@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from vivant.apps.cli import main
+from vivant.core.errors import ConfigError
 from vivant.media.image import write_image
 from vivant.media.video import open_clip
-from vivant.pipelines.batch import STATE
+from vivant.pipelines.batch import STATE, read_list
 from vivant.pipelines.jobs import Models, fingerprint, read_job
 
 TINY = ("--preset", "tiny", "--quiet")
@@ -72,6 +73,17 @@ def test_failures_wait_for_retry_and_other_settings_are_other_jobs(desk, capsys)
     assert run(desk, "--retry") == 1 and run(desk, "--strength.motion", "0.5") == 1
     assert "1 done, 0 done before" in capsys.readouterr().out
     assert json.loads((desk / "out/a.png.json").read_text())["options"]["multiplier"] == 0.5
+
+
+def test_a_strength_for_all_jobs_holds_where_it_can_act(desk):
+    seen, heard = {"source": "face.png", "driving": "look.png"}, {"source": "face.png", "text": "hello"}
+    path = write_list(desk, {**seen, "output": "a.mp4"}, {**seen, "text": "hi", "output": "b.mp4"}, heard)
+    common = {"method": "megactor-sigma", "preset": "tiny", "strength": {"audio": 1.5, "visual": 0.5}}
+    jobs = [job.strength for _, job in read_list(path, desk / "out", common)]
+    assert jobs == [{"visual": 0.5}, {"audio": 1.5, "visual": 0.5}, {"audio": 1.5}]
+    path = write_list(desk, {**seen, "strength": {"audio": 1.5}})
+    with pytest.raises(ConfigError, match="line 1: The strength 'audio' acts on speech"):
+        read_list(path, desk / "out", common)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 
 from vivant.core.engines import make_engine
 from vivant.core.errors import ConfigError, MediaError, VivantError
-from vivant.core.registry import default_method
+from vivant.core.registry import default_method, get_method
 from vivant.pipelines.inputs import check_output
 from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, SPEECH, Job, Models, fingerprint, read_job, run_job
 from vivant.pipelines.progress import bar
@@ -60,7 +60,7 @@ def read_list(path: str | os.PathLike[str], out: Path, defaults: Mapping[str, An
 
     Inputs are relative to the list, outputs lie in ``out``; without a name, an output is called after its inputs.
     ``defaults``: values of :data:`vivant.pipelines.jobs.FIELDS` for jobs that do not name their own; options, sliders
-    and strengths of the default's method hold for jobs of that method only.
+    and strengths of the default's method hold for jobs of that method only, and strengths where they can act.
 
     Raises:
         MediaError: there is no such list.
@@ -109,6 +109,11 @@ def _with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     if not row.get("text"):
         defaults = {name: value for name, value in defaults.items() if name not in SPEECH}
     same = mine == (defaults.get("method") or default_method())
+    if same:
+        given = {"driving": row.get("driving"), "audio": row.get("audio") or row.get("text")}
+        needs = get_method(mine).strength_of
+        able = {k: v for k, v in defaults.get("strength", {}).items() if k not in needs or given[needs[k]]}
+        defaults = {**defaults, "strength": able}
     return {**{name: value for name, value in defaults.items() if same or name not in own}, **row}
 
 

@@ -121,10 +121,10 @@ def _check(job: Job) -> None:
     for name in ("face", "driving_face"):
         parse_choice(view.get(name, "largest"))
     as_fps(view.get("fps"))
-    build_options(spec, job.options, job.sliders, job.strength, job.loading.get("seed", 0))
+    options = build_options(spec, job.options, job.sliders, job.strength, job.loading.get("seed", 0))
     from vivant.pipelines.animate import Request, require_control
 
-    asked = Request(job.inputs["source"], job.inputs.get("driving"), None)
+    asked = Request(job.inputs["source"], job.inputs.get("driving"), options)
     asked.audio, asked.keypoints = job.inputs.get("audio", view.get("text")), job.inputs.get("keypoints")
     require_control(spec, asked, bool(job.sliders))
 

@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import Field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -16,6 +16,13 @@ from vivant.core.spec import MethodSpec
 
 STRENGTH_FIELDS = {"motion": "multiplier"}
 """Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
+
+_INPUTS = {"audio": ("speech", "-a"), "driving": ("the driver", "-d")}
+
+
+def strength_field(name: str) -> str:
+    """The field of the Options that a strength sets."""
+    return STRENGTH_FIELDS.get(name, f"strength_{name}")
 
 
 PUBLIC_NAMES = {"driving": "driving_option", "batch": "batch_size"}
@@ -127,7 +134,7 @@ def build_options(
     for name, value in (strength or {}).items():
         if name not in spec.strengths:
             raise unknown(f"strength of {spec.name}", name, spec.strengths)
-        place = STRENGTH_FIELDS.get(name, f"strength_{name}")
+        place = strength_field(name)
         chosen[place] = checked("strength", known[place], types[place], value, name)
     chosen.pop("sliders", None)
     options = config.Options(**checked_fields("option", config.Options, chosen))
@@ -139,3 +146,18 @@ def build_options(
         edits = checked_fields("slider", config.Sliders, sliders)
         options = replace(options, sliders=config.Sliders(**edits))
     return options
+
+
+def check_strengths(spec: MethodSpec, options: Any, given: Collection[str]) -> None:
+    """Refuse strengths that would change nothing. ``given``: the inputs there are, of "driving" and "audio".
+
+    Raises:
+        ConfigError: one differs from what is usual, and the input that it acts on is not given.
+    """
+    for name, control in spec.strength_of.items():
+        place = strength_field(name)
+        if control not in given and getattr(options, place) != getattr(type(options)(), place):
+            what, flag = _INPUTS[control]
+            raise ConfigError(
+                f"The strength '{name}' acts on {what}, and there is none: add it with {flag}, or leave '{name}' out."
+            )

@@ -7,6 +7,7 @@ from typing import Any
 
 from vivant.core.clip import Audio
 from vivant.core.errors import ConfigError
+from vivant.pipelines.options import check_seed
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def said(saying: Saying | None, audio: Any, seed: int = 0) -> Any:
     """The sound that drives: ``audio`` as given, or what ``saying`` sounds like.
 
     Raises:
-        ConfigError: both are given; or no engine, no such voice, or no text to say.
+        ConfigError: both are given; or no engine, no such voice, no text to say, or a seed that cannot be used.
     """
     if saying is None:
         return audio
@@ -47,7 +48,7 @@ def said(saying: Saying | None, audio: Any, seed: int = 0) -> Any:
         raise ConfigError("Text and sound are both given: leave one out, a portrait says one thing at a time.")
     from vivant.tts.engines import speak
 
-    spoken = speak(saying.text, saying.resolved_voice(), seed=seed)
+    spoken = speak(saying.text, saying.resolved_voice(), seed=check_seed(seed))
     return Audio(spoken.samples[:, None], spoken.rate)
 
 

@@ -177,10 +177,10 @@ class Options:
     hold_colour: float = field(
         default=0.5, metadata={"help": "how much of a drift of the colours is taken back", "range": (0, 1)}
     )
-    keep_noise: float = field(
-        default=-1.0,
+    keep_noise: float | None = field(
+        default=None,
         metadata={"help": "how alike the noise of neighbouring frames is: 0 fresh as in the paper, 1 the same for all "
-                  "frames, -1 the preset's", "range": (-1, 1)},
+                  "frames; the preset's own if left out", "range": (0, 1)},
     )  # fmt: skip
     upstream: bool = field(
         default=False,

@@ -162,7 +162,7 @@ class Generator:
         self, identity: Tensor, sounds: Iterator[Tensor], count: int, sampling: Sampling, options: Options
     ) -> Iterator[np.ndarray]:
         chain = self._chain(sampling)
-        kept = self.config.keep_noise if options.keep_noise < 0 else options.keep_noise
+        kept = self.config.keep_noise if options.keep_noise is None else options.keep_noise
         noises = _noises(identity.shape, chain, count, options, kept)
         motion = self._motion_frames(identity, options)
         hold = ColourHold(identity, options.hold_colour if options.guard else 0.0)
