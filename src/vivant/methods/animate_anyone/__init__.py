@@ -9,6 +9,6 @@ SPEC = MethodSpec(
     paper="arXiv:2311.17117",
     package="vivant.methods.animate_anyone",
     capabilities=Capabilities(pose=True, trainable=True),
-    presets=("released", "released-face", "paper", "tiny"),
-    default_preset="released",
+    presets=("lite", "released", "released-face", "paper", "tiny"),
+    default_preset="lite",
 )

@@ -82,7 +82,7 @@ PRESETS: dict[str, Config] = {
         window=12,
         overlap=2,
         steps=4,
-        guidance=1.0,
+        guidance=2.0,
         pose_points=60,
     ),
     "tiny": Config(

@@ -25,7 +25,7 @@ from vivant.weights.modules import config_hash, load_bundled, load_single, prese
 Modules = dict[str, nn.Module]
 HUB = "patrolli/AnimateAnyone"
 LICENCE = "Apache-2.0 (as its authors state)"
-BUNDLED: dict[str, str] = {}
+BUNDLED = {"lite": "animate_anyone/lite.safetensors"}
 RELEASED = ("released", "released-face")
 _METHOD = "animate-anyone"
 _ENDINGS = (".safetensors", ".pth", ".bin")

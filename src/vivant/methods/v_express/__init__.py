@@ -9,8 +9,8 @@ SPEC = MethodSpec(
     paper="arXiv:2406.02511",
     package="vivant.methods.v_express",
     capabilities=Capabilities(audio=True, keypoints=True, trainable=True),
-    presets=("released", "paper", "tiny"),
-    default_preset="released",
+    presets=("lite", "released", "paper", "tiny"),
+    default_preset="lite",
     strengths={
         "audio": "multiplies what the speech says to the picture (1 to 3 are usual)",
         "reference": "multiplies what the portrait says to the picture (0.9 to 1 are usual)",

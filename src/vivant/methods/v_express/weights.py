@@ -32,7 +32,7 @@ PUBLISHED = {
         HUB, tuple(f"{name}.bin" for name in FILES), LICENCE, ("sd-vae", "wav2vec2"), what="the nets of the paper"
     )
 }
-BUNDLED: dict[str, str] = {}
+BUNDLED = {"lite": "v_express/lite.safetensors"}
 _METHOD = "v-express"
 _ENDINGS = (".safetensors", ".bin", ".pth")
 _MOTION = ".motion_modules."
