@@ -171,3 +171,10 @@ def test_sentences_in_every_language():
         assert len({sentence(np.random.default_rng(i), language) for i in range(30)}) > 12
     with pytest.raises(ConfigError):
         sentence(np.random.default_rng(0), "tlh")
+
+
+def test_heads_turn_far_enough_to_learn_turning_from():
+    turns = np.stack([RandomMotion(28).take(n, 0).motion.pose[:, :3] for n in range(120)])
+    yaw, pitch, roll = turns.std(1).mean(0)
+    assert yaw > 4.5 and pitch > 2.5 and roll > 2.5, "degrees within a clip of a second"
+    assert np.percentile(np.abs(turns).max(1), 99, axis=0).max() < 33, "the rig looks wrong beyond"
