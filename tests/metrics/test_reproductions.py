@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from vivant.core.errors import ConfigError
 from vivant.metrics.reproductions import (
     HELD,
+    LOOSELY,
     NOT_HELD,
     Claim,
     Result,
@@ -73,7 +75,9 @@ def test_certain_claims_want_intervals_apart() -> None:
     claim = Claim("a", "M", "c", "s", ("one", "two"), (["one", "<", "two"],), certain=True)
     apart = {"one": {"value": 1, "high": 1.5}, "two": {"value": 2, "low": 1.6}}
     assert verdict(claim, Result("a", "s", apart, "c", "h")) == HELD
-    assert verdict(claim, Result("a", "s", apart | {"two": {"value": 2, "low": 1.4}}, "c", "h")) == NOT_HELD
+    near = Result("a", "s", apart | {"two": {"value": 2, "low": 1.4}}, "c", "h")
+    assert verdict(claim, near) == NOT_HELD
+    assert verdict(replace(claim, certain=False), near) == LOOSELY
 
 
 def test_results_are_read_and_shown(folder: Path) -> None:
@@ -86,7 +90,7 @@ def test_results_are_read_and_shown(folder: Path) -> None:
     assert found == [good]
     text = reproductions_markdown(claims, found)
     assert "| It rises. | held | one: 1.25 [1, 1.5] px, two: 4 |" in text
-    assert "2 claims: 1 held, 0 not held, 1 not yet measured." in text
+    assert "2 claims: 1 held, 0 held, but intervals overlap, 0 not held, 1 not yet measured." in text
     assert "```bash\nvivant demo\n```" in text and "A note." in text and "two cores" in text
 
 

@@ -18,7 +18,7 @@ from vivant.core.errors import ConfigError
 from vivant.metrics.results import finite
 
 CLAIMS = "claims.yaml"
-HELD, NOT_HELD, OPEN = "held", "not held", "not yet measured"
+HELD, LOOSELY, NOT_HELD, OPEN = "held", "held, but intervals overlap", "not held", "not yet measured"
 
 
 @dataclass(frozen=True)
@@ -126,17 +126,19 @@ def _is_number(value: Any) -> bool:
 
 
 def verdict(claim: Claim, result: Result) -> str:
-    """Whether every rule holds for the numbers of a result."""
-    return HELD if all(_holds(rule, claim, result.numbers) for rule in claim.holds) else NOT_HELD
+    """Whether every rule holds for the numbers of a result, and also for the near ends of their 95 % intervals."""
+    if not all(_holds(rule, claim.certain, result.numbers) for rule in claim.holds):
+        return NOT_HELD
+    return HELD if all(_holds(rule, True, result.numbers) for rule in claim.holds) else LOOSELY
 
 
-def _holds(rule: Any, claim: Claim, numbers: Mapping[str, Mapping[str, Any]]) -> bool:
+def _holds(rule: Any, certain: bool, numbers: Mapping[str, Mapping[str, Any]]) -> bool:
     if isinstance(rule, dict):
         names = rule["increasing"]
-        return all(_less(numbers[a], numbers[b], claim.certain) for a, b in pairwise(names))
+        return all(_less(numbers[a], numbers[b], certain) for a, b in pairwise(names))
     left, sign, right = rule
     pair = numbers[left], numbers[right] if isinstance(right, str) else {"value": right}
-    return _less(*(pair if sign == "<" else pair[::-1]), claim.certain)
+    return _less(*(pair if sign == "<" else pair[::-1]), certain)
 
 
 def _less(small: Mapping[str, Any], large: Mapping[str, Any], certain: bool) -> bool:
@@ -166,7 +168,8 @@ def reproductions_markdown(claims: Sequence[Claim], results: Sequence[Result]) -
 def _counts(claims: Sequence[Claim], by_claim: Mapping[str, Sequence[Result]]) -> str:
     told = [{verdict(claim, result) for result in by_claim.get(claim.id, [])} for claim in claims]
     held, broken = sum(found == {HELD} for found in told), sum(NOT_HELD in found for found in told)
-    return f"{len(claims)} claims: {held} held, {broken} not held, {sum(not found for found in told)} {OPEN}."
+    loosely, missing = sum(LOOSELY in found and NOT_HELD not in found for found in told), sum(not f for f in told)
+    return f"{len(claims)} claims: {held} held, {loosely} {LOOSELY}, {broken} not held, {missing} {OPEN}."
 
 
 def _numbers_text(claim: Claim, result: Result) -> str:
