@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vivant.core.errors import ConfigError
 from vivant.core.facemesh import TRAINING_POINTS
 from vivant.methods.live_portrait import stage_one
 from vivant.methods.live_portrait.config import PRESETS
 from vivant.methods.live_portrait.model import build_modules
 from vivant.methods.live_portrait.reconstruct import fit_input
 from vivant.methods.live_portrait.stage_one import BaseObjective
-from vivant.methods.live_portrait.stage_two import RetargetingObjective, ratios
+from vivant.methods.live_portrait.stage_two import OPENINGS, RetargetingObjective, ratios
 from vivant.methods.live_portrait.train import STAGES, Objective, initialise
 from vivant.training.features import LandmarksInPicture
 from vivant.training.loop import LoopOptions, Trainer
@@ -131,6 +132,73 @@ def test_stage_two_moves_only_its_net_in_both_motion_spaces(face, name: str, pre
     others = [p for net in nets.values() if net is not mine for p in net.parameters()]
     assert all(p.grad is None for p in others)
     assert objective.sheet(batch, modules).shape == (6, 3, 256, 256)
+
+
+@pytest.mark.parametrize("name", ["eyes", "lips"])
+def test_stage_two_reads_openings_from_the_picture_whatever_the_motion_extractor_sees(face, name: str) -> None:
+    image, labels, marks = face
+    objective = RetargetingObjective(modules_of("tiny"), PRESETS["tiny"], STAGES[name], CPU)
+    picture = image.clone().requires_grad_(True)
+    found = objective._measure(picture, {"source_landmarks": labels})
+    rows = [torch.tensor(points) for points in OPENINGS[name]]
+    assert (found - ratios(torch.from_numpy(marks)[None], rows)).abs().max() < 0.03  # an untrained M is far off
+    found.sum().backward()
+    assert picture.grad is not None and picture.grad.abs().sum() > 0
+
+
+def test_a_share_of_the_samples_shows_the_warp_what_the_motion_extractor_sees(face) -> None:
+    modules = modules_of("tiny")
+
+    def shown(chance: float | None, count: int = 2) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        settings = {} if chance is None else {"own_shape": chance}
+        objective = BaseObjective(modules, PRESETS["tiny"], replace(STAGES["base"], settings=settings), CPU)
+        batch = objective.augment(raw_pair(face, count=count), torch.Generator().manual_seed(3))
+        seen: list[Tensor] = []
+        hook = modules["warping_module"].register_forward_pre_hook(lambda _, given: seen.extend(given[1:]))
+        with torch.no_grad():
+            out = objective.forward(batch)
+        hook.remove()
+        return torch.stack(seen), torch.stack([out["x_s"], out["x_d"]]), batch
+
+    told, own, usual = shown(None)
+    assert "own_shape" not in usual and not torch.equal(told, own)
+    assert torch.equal(shown(0.0)[0], told)  # the same draws otherwise
+    assert torch.equal(shown(1.0)[0], own)
+    mixed, own, batch = shown(0.5, 8)
+    as_seen = (mixed == own).flatten(2).all(2)
+    assert torch.equal(as_seen[0], batch["own_shape"]) and torch.equal(as_seen[1], batch["own_shape"])
+    assert 0 < batch["own_shape"].sum() < 8
+    with pytest.raises(ConfigError, match="own_shape is 1.5"):
+        shown(1.5)
+
+
+def test_the_warp_seeing_their_shape_teaches_the_motion_extractor(face) -> None:
+    slopes = {}
+    for chance in (0.0, 1.0):
+        modules = modules_of("tiny")
+        stage = replace(STAGES["base"], settings={"own_shape": chance}, loss_weights={"copied": 1.0})
+        objective = BaseObjective(modules, PRESETS["tiny"], stage, CPU)
+        torch.manual_seed(5)
+        with torch.no_grad():  # two frames that M sees alike would not move anything
+            modules["motion_extractor"].head.weight.normal_(0, 0.1)
+        batch = objective.augment(raw_pair(face), torch.Generator().manual_seed(3))
+        sum(objective.losses(batch, False)[0].values()).backward()
+        config = PRESETS["tiny"].space
+        lids = [3 * config.keypoints + 3 * config.landmarks.index(point) + 1 for point in (159, 145)]
+        slopes[chance] = modules["motion_extractor"].head.weight.grad[lids].abs().sum().item()
+    assert slopes[0.0] == 0 < slopes[1.0]
+
+
+@pytest.mark.parametrize("name", ["base", "lips"])
+def test_the_same_seed_gives_the_same_losses(face, name: str) -> None:
+    runs = []
+    for _ in range(2):
+        stage = replace(STAGES[name], settings={"own_shape": 0.5} if name == "base" else {})
+        objective = Objective(modules_of("tiny"), PRESETS["tiny"], stage, CPU)
+        batch = objective.augment(raw_pair(face), torch.Generator().manual_seed(7))
+        with torch.no_grad():
+            runs.append({key: float(value) for key, value in objective.losses(batch, False)[0].items()})
+    assert runs[0] == runs[1]
 
 
 def test_an_untrained_stitching_net_leaves_the_keypoints(face) -> None:

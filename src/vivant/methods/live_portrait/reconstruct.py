@@ -68,7 +68,8 @@ def fit_input(batch: Batch, size: int) -> Batch:
 def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, seen: Groups = ()) -> Outputs:
     """Reconstruct the driver frame from the source frame: x_s, x_d, x_own (B, K, 3), image, and W's and G's maps.
 
-    ``seen``: keypoint rows of the parts whose labelled shape (``source_shape``, ``driver_shape``) replaces M's.
+    ``seen``: keypoint rows of the parts whose labelled shape (``source_shape``, ``driver_shape``) replaces M's, but in
+    samples where the batch's ``own_shape`` (B,) is true.
     """
     count = batch["source_image"].shape[0]
     both = motion_of(modules, torch.cat([batch["source_image"], batch["driver_seen"]]))
@@ -77,7 +78,9 @@ def forward(modules: dict[str, nn.Module], batch: Batch, lite: bool, seen: Group
     features = modules["appearance_feature_extractor"](batch["source_image"])
     shown = [x_s, x_d]
     if seen:  # the warp learns with lids, irises and lips where they are, as inference gives them (prepare.py)
-        shown = [reshaped(x, seen, batch[f"{name}_shape"]) for x, name in zip(shown, ("source", "driver"))]
+        told = [reshaped(x, seen, batch[f"{name}_shape"]) for x, name in zip(shown, ("source", "driver"))]
+        own = batch.get("own_shape")  # both frames of a sample alike: W moves by their difference
+        shown = told if own is None else [torch.where(own[:, None, None], *pair) for pair in zip(shown, told)]
     warped = modules["warping_module"](features, *shown)
     out: Outputs = {"x_s": x_s, "x_d": x_d, "x_own": keypoints(driver["kp"], driver)}
     if lite:

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from vivant.core.errors import ConfigError
 from vivant.methods.live_portrait.algebra import shape_offsets
 from vivant.methods.live_portrait.config import GAZE_LANDMARKS, SEEN_LANDMARKS, Config
 from vivant.methods.live_portrait.prepare import row_tensors
@@ -50,15 +51,25 @@ REGIONS = {"published": ("face", "lips"), "lite": ("lips", "left_eye", "right_ey
 PUBLISHED_GUIDES = {
     11: 33, 12: 133, 13: 159, 14: 61, 15: 263, 16: 386, 17: 291, 18: 362, 19: 14, 20: 13,
 }  # fmt: skip
+_SETTINGS = {"own_shape": 0.0}
+"""``own_shape``: chance of a sample that W gets lids, irises, brows and lips as M sees them, not as labelled, so that
+its picture teaches M where they are. Only where keypoints are named landmarks."""
 
 
 class BaseObjective:
-    """Stage I, with or without critics."""
+    """Stage I, with or without critics.
+
+    Raises:
+        ConfigError: the stage has an unknown setting, or a chance outside 0 to 1.
+    """
 
     def __init__(self, modules: dict[str, nn.Module], config: Config, stage: Stage, device: torch.device) -> None:
         self.modules, self.config, self.stage, self.device = modules, config, stage, device
         self.weights = {name: weight for name, weight in stage.loss_weights.items() if weight > 0}
         self.lite = config.family == "lite"
+        self._own_shape = stage.settings_over(_SETTINGS)["own_shape"]
+        if not 0 <= self._own_shape <= 1:
+            raise ConfigError(f"Stage '{stage.name}': own_shape is {self._own_shape}, give a chance from 0 to 1.")
         self._augment = PairAugment(AugmentConfig(), device)
         self.perceptual = PerceptualDistance(device)
         self.identity = IdentityDistance(device) if "identity" in self.weights else None
@@ -93,6 +104,9 @@ class BaseObjective:
         for name in ("source", "driver"):
             batch[f"{name}_irises"] = shape_offsets(batch[f"{name}_landmarks"], self._gaze_rows)
             batch[f"{name}_shape"] = shape_offsets(batch[f"{name}_landmarks"], self._shape_rows)
+        if self._own_shape:  # drawn last: without it a step draws what it always drew
+            scale = batch["source_scale"]
+            batch["own_shape"] = torch.rand(len(scale), device=scale.device, generator=generator) < self._own_shape
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
@@ -116,7 +130,8 @@ class BaseObjective:
 
     def sheet(self, batch: Batch, modules: dict[str, nn.Module]) -> Tensor:
         """Rows: source, driver, result, warped source."""
-        rows = forward(modules, batch, self.lite, self._shape_kp)
+        told = {name: value for name, value in batch.items() if name != "own_shape"}  # as inference shows it
+        rows = forward(modules, told, self.lite, self._shape_kp)
         keys = ("image", "copied") if self.lite else ("image",)
         results = [F.interpolate(rows[key].float(), size=batch["source_image"].shape[-2:]) for key in keys]
         return torch.cat([batch["source_image"], batch["driver_image"], *results])

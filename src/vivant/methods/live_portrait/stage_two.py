@@ -2,9 +2,9 @@
 
   stitching: Delta = S(x_s, x_d); outside the head the picture must stay what the source's own keypoints give;
   eyes, lips: Delta = R(x_s; c_s, c_d) with a random target ratio c_d; outside the region the picture must stay, inside
-  the ratio measured on the picture must be the target. Where keypoints are named landmarks (lite) the frozen motion
-  extractor measures it; where they are not (published) the torch twin of our landmark net. Either way gradients reach
-  the MLP through the picture. Regions are those of the labelled landmarks.
+  the ratio measured on the picture must be the target. The torch twin of our landmark net measures it, the same net
+  that tells ratios when a picture is animated, and gradients reach the MLP through the picture. The motion extractor
+  would not do: a small one may not see openings at all. Regions are those of the labelled landmarks.
 
 Axis letters: B batch, K keypoints, H W pixels. Coordinates -1..1 of the crop.
 """
@@ -54,11 +54,8 @@ class RetargetingObjective:
         self.modules, self.stage, self.critics = modules, stage, {}
         self.weights = stage.loss_weights
         self._augment, self._input = PairAugment(AugmentConfig(), device), config.input_size
-        measured, named = OPENINGS.get(stage.name, ()), config.space.landmarks
-        self._rows = [
-            torch.tensor([named.index(p) if named else p for p in points], device=device) for points in measured
-        ]
-        self._seen = LandmarksInPicture(device) if measured and not named else None
+        self._rows = [torch.tensor(points, device=device) for points in OPENINGS.get(stage.name, ())]
+        self._seen = LandmarksInPicture(device) if self._rows else None
         self._shape_kp = row_tensors(config.space.seen_rows, device)
         self._shape_rows = label_rows(SEEN_LANDMARKS, device)
         self._region = rows_of(REGIONS.get(stage.name, CHIN), device)
@@ -82,7 +79,7 @@ class RetargetingObjective:
             "size": self.weights["size"] * out["delta"].abs().mean(),
         }
         if self.stage.name != "stitching":
-            reached = self._measure(out["image"], out["own_kp"], batch)
+            reached = self._measure(out["image"], batch)
             terms["condition"] = self.weights["condition"] * (reached - out["target"]).abs().mean()
         return terms, {"image": out["image"].detach()}
 
@@ -106,15 +103,12 @@ class RetargetingObjective:
         if self.stage.name == "stitching":
             return {**self._stitch(batch, modules, source, x_s, features), "own": own}
         with torch.no_grad():
-            ratio = self._measure(batch["source_image"], source["kp"], batch)
+            ratio = self._measure(batch["source_image"], batch)
         target = batch["target"] * LARGEST_RATIO[self.stage.name]
         asked = torch.cat([x_s.flatten(1), ratio, target], 1)
         delta = self._net(modules)(asked).float().unflatten(1, (-1, 3))
         image = self._render(modules, features, x_s, x_s + delta)
-        return {
-            "delta": delta, "image": image, "own": own, "keep": self._outside(batch), "target": target,
-            "own_kp": source["kp"],
-        }  # fmt: skip
+        return {"delta": delta, "image": image, "own": own, "keep": self._outside(batch), "target": target}
 
     def _stitch(
         self, batch: Batch, modules: dict[str, nn.Module], source: Batch, x_s: Tensor, features: Tensor
@@ -140,11 +134,10 @@ class RetargetingObjective:
     def _render(modules: dict[str, nn.Module], features: Tensor, x_s: Tensor, x_d: Tensor) -> Tensor:
         return modules["spade_generator"](modules["warping_module"](features, x_s, x_d)["out"]).float()
 
-    def _measure(self, image: Tensor, canonical: Tensor, batch: Batch) -> Tensor:
+    def _measure(self, image: Tensor, batch: Batch) -> Tensor:
         """Openings (B, 2) of eyes or (B, 1) of lips in the picture of a source's face."""
-        if self._seen is not None:
-            return ratios(self._seen(image, batch["source_landmarks"]), self._rows)
-        return ratios(keypoints(canonical, motion_of(self.modules, image)), self._rows)
+        assert self._seen is not None
+        return ratios(self._seen(image, batch["source_landmarks"]), self._rows)
 
     def _outside(self, batch: Batch) -> Tensor:
         """(B, 1, H, W): 0 near the region's landmarks, 1 elsewhere."""
