@@ -82,6 +82,21 @@ def test_a_submodule_can_be_trained_alone(tmp_path: Path) -> None:
     assert moved == {"3.weight", "3.bias"}
 
 
+def test_layers_learn_at_their_own_rate(tmp_path: Path) -> None:
+    moved = {}
+    for factor in (1.0, 0.1, 0.0):
+        run = trainer(tmp_path / str(factor), norm=False, steps=1, warmup=0, rates={"net.0": factor}, weight_decay=0.0)
+        before = [layer.weight.detach().clone() for layer in (run.modules["net"][0], run.modules["net"][2])]
+        run.run()
+        moved[factor] = [
+            float((layer.weight.detach() - old).abs().max()) for layer, old in zip(run.modules["net"][::2], before)
+        ]
+    assert moved[0.1][0] == pytest.approx(0.1 * moved[1.0][0], rel=1e-3) and moved[0.0][0] == 0
+    assert moved[1.0][1] == moved[0.1][1] == moved[0.0][1] > 0  # the rest learns as ever
+    with pytest.raises(ConfigError, match="rates names 'nte'"):
+        trainer(tmp_path / "misspelt", rates={"nte": 0.1})
+
+
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     run = trainer(tmp_path, steps=1, ema_decay=0.9)
     start = toy_modules()["net"].state_dict()["0.weight"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from vivant.core.errors import MissingExtraError
+from vivant.core.errors import ConfigError, MissingExtraError
 from vivant.training import parallel
 from vivant.training.sharding import is_split, part_like, whole
 
@@ -28,6 +30,8 @@ class Optimizer:
     ``shard``: with several processes each one keeps the moments of its share of the parameters and updates those, and
     then all get the updated numbers (Rajbhandari et al. 2020, ZeRO stage 1, arXiv:1910.02054); the result is the same.
 
+    ``factors``: {parameters by full name with ``.`` or a part of it, with ``*``: what their rate is multiplied by}.
+
     ``kind``: "adamw8bit" keeps the moments of tensors of 4096 numbers or more as bytes with a scale for each block of
     256 (Dettmers et al. 2021, arXiv:2110.02861), by the package bitsandbytes, on GPUs and CPUs; it is never captured.
     """
@@ -40,29 +44,36 @@ class Optimizer:
         decay: float,
         shard: bool = False,
         kind: str = "adamw",
+        factors: Mapping[str, float] | None = None,
     ) -> None:
         self.named = parameters
+        own = _own_factors(parameters, factors or {})
         self.owners = _owners(parameters) if shard and parallel.world() > 1 else {}
         self.parameters = list(parameters.values())
         self._base = rate
         cuda = bool(self.parameters) and self.parameters[0].is_cuda
         device = self.parameters[0].device if self.parameters else None
-        self._rate = torch.tensor(rate, device=device) if cuda else None
-        rank = parallel.rank()
-        mine = [p for name, p in parameters.items() if self.owners.get(name, rank) == rank]
-        groups = [
-            {"params": [p for p in mine if p.ndim > 1], "weight_decay": decay},
-            {"params": [p for p in mine if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        used = [g for g in groups if g["params"]]
         self.eight_bit = kind == "adamw8bit"
+        self._on_device = cuda and not self.eight_bit
+        rank = parallel.rank()
+        used: list[dict[str, Any]] = []
+        self._factors: list[float] = []
+        for factor in dict.fromkeys((1.0, *own.values())):
+            mine = [
+                p for name, p in parameters.items()
+                if self.owners.get(name, rank) == rank and own.get(name, 1.0) == factor
+            ]  # fmt: skip
+            lr = torch.tensor(rate * factor, device=device) if self._on_device else rate * factor
+            weights, others = [p for p in mine if p.ndim > 1], [p for p in mine if p.ndim <= 1]
+            for part, decayed in ((weights, decay), (others, 0.0)):
+                if part:
+                    used.append({"params": part, "weight_decay": decayed, "lr": lr})
+                    self._factors.append(factor)
         self._adam: torch.optim.Optimizer
         if self.eight_bit:
-            self._rate = None
             self._adam = _eight_bit_adam()(used, lr=rate, betas=betas)
         else:
-            lr = self._rate if self._rate is not None else rate
-            self._adam = AdamW(used, lr=lr, betas=betas, fused=cuda, capturable=cuda)
+            self._adam = AdamW(used, lr=rate, betas=betas, fused=cuda, capturable=cuda)
 
     @property
     def collective(self) -> bool:
@@ -70,13 +81,14 @@ class Optimizer:
         return bool(self.owners) or any(is_split(p) for p in self.parameters)
 
     def set_factor(self, factor: float) -> float:
-        """Set the learning rate to ``factor`` times the base rate and return it."""
+        """Set the learning rate to ``factor`` times the base rate and return it; those with a factor of their own have
+        that besides."""
         rate = self._base * factor
-        if self._rate is not None:
-            self._rate.fill_(rate)
-        else:
-            for group in self._adam.param_groups:
-                group["lr"] = rate
+        for group, own in zip(self._adam.param_groups, self._factors, strict=True):
+            if self._on_device:
+                group["lr"].fill_(rate * own)
+            else:
+                group["lr"] = rate * own
         return rate
 
     def clear(self) -> None:
@@ -127,13 +139,28 @@ class Optimizer:
                 place = parameter.device
                 self._adam.state[parameter][key] = int(value) if key == "step" else value.to(place, copy=True)
                 continue
-            on_host = key == "step" and self._rate is None
+            on_host = key == "step" and not self._on_device
             place = torch.device("cpu") if on_host else parameter.device
             entry = value.to(place, copy=True)
             if key != "step":
                 like = torch.empty_like(parameter, memory_format=torch.preserve_format)
                 entry = part_like(entry, parameter) if is_split(parameter) else like.copy_(entry)
             self._adam.state[parameter][key] = entry
+
+
+def _own_factors(names: Collection[str], factors: Mapping[str, float]) -> dict[str, float]:
+    """{full name: factor} of the parameters that a pattern names; the last pattern that fits counts.
+
+    Raises:
+        ConfigError: a pattern fits no parameter.
+    """
+    found: dict[str, float] = {}
+    for pattern, factor in factors.items():
+        fit = [n for n in names if any(fnmatchcase(n.replace("/", "."), p) for p in (pattern, f"{pattern}.*"))]
+        if not fit:
+            raise ConfigError(f"rates names '{pattern}', but the stage trains no parameter of that name.")
+        found |= dict.fromkeys(fit, factor)
+    return found
 
 
 def _eight_bit_adam() -> Any:

@@ -21,6 +21,7 @@ class Stage:
     hold ``*``, and those behind a ``!`` are taken out again.
     ``steps``: optimiser steps; ``batch``: samples a step over all processes; ``accumulate``: parts a batch is
     computed in. ``warmup``: steps of linear rise, with a cosine down to ``final_lr_fraction`` of the rate.
+    ``rates``: {parameters or modules, with ``*``: factor on the learning rate}, for layers that need another one.
     ``clip_norm``: largest gradient norm, 0 for no limit. ``ema_decay``: decay of the averaged weights.
     ``mix``: {group of the data: share of the batch}, empty for shares by size.
     ``frames``: frames of a sample, for methods that learn from videos. ``settings``: further numbers of the method's
@@ -47,6 +48,7 @@ class Stage:
     final_lr_fraction: float = 0.04
     clip_norm: float = 10.0
     ema_decay: float = 0.999
+    rates: dict[str, float] = field(default_factory=dict)
     loss_weights: dict[str, float] = field(default_factory=dict)
     mix: dict[str, float] = field(default_factory=dict)
     frames: int = 1
@@ -77,6 +79,7 @@ class Stage:
         self._require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, give 0 to below 1")
         self._require(0 <= self.critics_from <= 1, f"critics_from is {self.critics_from}, give 0 to 1")
         self._require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}, give more than 0")
+        self._require(all(v >= 0 for v in self.rates.values()), "a factor of rates is negative")
         self._require(self.lora_rank >= 0, f"lora_rank is {self.lora_rank}, give 0 or more")
         self._require(self.optimizer in OPTIMIZERS, f"there is no optimizer '{self.optimizer}', use {OPTIMIZERS}")
         self._require(self.shard in ("", MOMENTS, WEIGHTS), f"shard is '{self.shard}', use {MOMENTS} or {WEIGHTS}")

@@ -83,6 +83,7 @@ class TrainStep:
             stage.weight_decay,
             stage.shard == MOMENTS,
             stage.optimizer,
+            stage.rates,
         )
         self._set_critics(True)
         critics = learning_parameters(objective.critics)
