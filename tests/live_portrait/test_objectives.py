@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,8 +21,10 @@ from vivant.methods.live_portrait.reconstruct import fit_input
 from vivant.methods.live_portrait.stage_one import BaseObjective
 from vivant.methods.live_portrait.stage_two import OPENINGS, RetargetingObjective, ratios
 from vivant.methods.live_portrait.train import STAGES, Objective, initialise
+from vivant.pipelines.recipe import read_recipe
 from vivant.training.features import LandmarksInPicture
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.training.optim import Optimizer, learning_parameters
 
 CPU = torch.device("cpu")
 LOSSES_OF_THE_PAPER = {
@@ -168,7 +171,7 @@ def test_a_share_of_the_samples_shows_the_warp_what_the_motion_extractor_sees(fa
     as_seen = (mixed == own).flatten(2).all(2)
     assert torch.equal(as_seen[0], batch["own_shape"]) and torch.equal(as_seen[1], batch["own_shape"])
     assert 0 < batch["own_shape"].sum() < 8
-    with pytest.raises(ConfigError, match="own_shape is 1.5"):
+    with pytest.raises(ConfigError, match=r"own_shape is 1\.5"):
         shown(1.5)
 
 
@@ -187,6 +190,19 @@ def test_the_warp_seeing_their_shape_teaches_the_motion_extractor(face) -> None:
         lids = [3 * config.keypoints + 3 * config.landmarks.index(point) + 1 for point in (159, 145)]
         slopes[chance] = modules["motion_extractor"].head.weight.grad[lids].abs().sum().item()
     assert slopes[0.0] == 0 < slopes[1.0]
+
+
+def test_a_layer_of_the_next_fresh_start_has_a_rate_of_its_own() -> None:
+    recipe = read_recipe(Path(__file__).parents[2] / "recipes" / "live_portrait" / "fresh.yaml")
+    stage = recipe.resolve(STAGES)[0]
+    assert stage.settings == {"own_shape": 0.25} and 0 < stage.rates["motion_extractor.hidden"] < 0.2
+    optimizer = Optimizer(
+        learning_parameters(modules_of("tiny")), 1.0, (0.9, 0.99), 0.0, factors=stage.rates
+    )  # raises where a name fits nothing
+    assert sorted({group["lr"] for group in optimizer._adam.param_groups}) == [
+        stage.rates["motion_extractor.hidden"],
+        1.0,
+    ]
 
 
 @pytest.mark.parametrize("name", ["base", "lips"])
