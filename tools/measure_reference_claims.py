@@ -101,10 +101,9 @@ def write(
 ) -> None:
     """The result file of a claim."""
     place = report["machine"]
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
     result = Result(
         claim, f"preset lite, {report['clips']} held-out clips of up to {args.frames} frames", numbers,
-        shlex.join(["python", "tools/measure_reference_claims.py", *words]),
+        shlex.join(["python", "tools/measure_reference_claims.py", *sys.argv[1:]]),
         f"{place.get('accelerator') or place['cpu']}, {place['cores']} cores, torch {place['torch']}", plot,
         "; ".join([note, *(args.note or ())]),
     )  # fmt: skip
@@ -120,11 +119,12 @@ def draw(ranges: Mapping[Any, Mapping[str, float]], reports: Mapping[Any, Report
         rows = [ranges[kind, a] for a in amounts]
         spread = [[r["value"] - r["low"] for r in rows], [r["high"] - r["value"] for r in rows]]
         axis.errorbar(amounts, [r["value"] for r in rows], spread, marker="o", capsize=3, label="range of the mouth")
-        axis.set(xlabel=f"{kind} strength", ylabel="standard deviation of the opening", ylim=(0, None))
+        axis.set(xlabel=f"{kind} strength", ylabel="standard deviation of the opening")
+        axis.set_ylim(0, 1.25 * max(row["high"] for row in rows))
         other = axis.twinx()
         distance = [reports[kind, a]["metrics"]["identity-distance-dlib"]["value"] for a in amounts]
         other.plot(amounts, distance, color="grey", marker="s", linestyle="--", label="identity distance (dlib)")
-        other.set(ylim=(0, None))
+        other.set(ylim=(0, 1.15 * max(distance)))
         axis.legend(loc="lower left", fontsize=8)
         other.legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=110)
