@@ -139,7 +139,7 @@ def edit_motion(source: Motion, sliders: Sliders, family: str) -> Motion:
 
     The angles are added to the source's own degrees, as in the released editor, not multiplied as rotations.
     """
-    rotation = _turned(source.rotation, sliders)
+    rotation = turned(source.rotation, sliders)
     change = expression_edit(sliders, family, source.exp.shape[1]).to(source.exp)
     shift = source.translation.new_zeros(3)
     if family != "published":  # geometry follows the head; published factors were found without that
@@ -154,7 +154,8 @@ def edit_motion(source: Motion, sliders: Sliders, family: str) -> Motion:
     )
 
 
-def _turned(rotation: Tensor, sliders: Sliders) -> Tensor:
+def turned(rotation: Tensor, sliders: Sliders) -> Tensor:
+    """Rotations (B, 3, 3) with the angles of ``sliders`` added to their own."""
     if not (sliders.pitch or sliders.yaw or sliders.roll):
         return rotation
     pitch, yaw, roll = head_angles(rotation)

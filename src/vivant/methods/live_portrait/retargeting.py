@@ -22,6 +22,7 @@ from vivant.methods.live_portrait.edits import check_sliders, edit_motion
 from vivant.methods.live_portrait.motion import Motion
 from vivant.methods.live_portrait.openings import Openings
 from vivant.methods.live_portrait.reference import neutral_expression
+from vivant.methods.live_portrait.turns import turns_of
 from vivant.nn.smoothing import KalmanFilter
 
 MAX_RATIO = 0.8  # training range of the targets: 0..0.8 (paper, appendix on retargeting)
@@ -109,6 +110,7 @@ class Retargeter:
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
         self._neutral = neutral_expression(config.space).to(device)
+        self._turns = turns_of(config)
         self._openings = self._make_openings(rest_eyes, device) if not single else None
         if options.eye_retargeting or options.lip_retargeting:
             needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting
@@ -180,11 +182,11 @@ class Retargeter:
     def _base(self, source: Motion) -> Motion:
         """The source with the wishes that do not depend on the driver."""
         base = edit_motion(source, self._options.sliders, self._config.family)
-        if not self._options.neutral_lips:
-            return base
-        exp, lips = base.exp.clone(), list(self._config.space.lips)
-        exp[:, lips] = self._neutral[lips]
-        return replace(base, exp=exp)
+        if self._options.neutral_lips:
+            exp, lips = base.exp.clone(), list(self._config.space.lips)
+            exp[:, lips] = self._neutral[lips]
+            base = replace(base, exp=exp)
+        return base if self._turns is None else self._turns.carry(base, source, self._options.sliders)
 
     def _target(self, base: Motion, driver: Motion) -> Motion:
         """The motion to render before stitching, B rows: facts of the paper's section 3.4 and the released code."""
