@@ -35,4 +35,4 @@ def test_first_and_last_seconds_of_a_clip_are_told_apart(tool, tmp_path):
 
 
 def test_the_trained_length_in_the_results_is_the_recipe_s(tool):
-    assert "8,000 steps" in tool._setting({"clips": 3})
+    assert "3,000 steps" in tool._setting({"clips": 3})
