@@ -57,9 +57,14 @@ def run(args: argparse.Namespace, name: str, metrics: Sequence[str], *words: str
     out = args.out / name
     fixed = ["--align", "face", "--size", "128", "--sheets", "4", "--device", args.device, "--dtype", args.dtype]
     fixed += ["--workers", str(args.workers), "--limit", str(args.limit)]
-    given = ["evaluate", "method", "--data", str(args.test), "--method", "diffused-heads", "--out", str(out)]
-    if vivant([*given, "--metrics", ",".join(metrics), *fixed, *words]):
-        raise SystemExit(f"{name}: the run failed, see above.")
+    given = ["--data", str(args.test), "--method", "diffused-heads", "--metrics", ",".join(metrics)]
+    return evaluated(out, *given, *fixed, *words)
+
+
+def evaluated(out: Path, *words: str) -> Report:
+    """What `vivant evaluate method` reports in the folder ``out``, asked for by ``words``."""
+    if vivant(["evaluate", "method", "--out", str(out), *words]):
+        raise SystemExit(f"{out.name}: the run failed, see above.")
     return json.loads((out / "results.json").read_text(encoding="utf-8"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measure_live_portrait_claims import held_out
 from tqdm import tqdm
 
 from vivant.metrics.identity import embeddings
@@ -37,12 +38,6 @@ USUAL = 15
 SHOWN = {"pitch": (-15, 15), "yaw": (-25, -15, 15, 25), "roll": (15,)}
 SHEET_ROWS = 8
 PLAN = tuple((name, degrees) for name in ANGLES for degrees in ASKED[name])
-
-
-def held_out(path: Path) -> bool:
-    """As in ``tools/prepare_lite_data.py``."""
-    digits = "".join(letter for letter in path.stem if letter.isdigit())
-    return bool(digits) and int(digits) % 20 == 7
 
 
 def read(image: np.ndarray, finder: FaceFinder, person: np.ndarray | None) -> np.ndarray | None:

@@ -25,11 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure_diffused_heads import Report
+from measure_diffused_heads import Report, evaluated
 from measure_diffused_heads import number as of_metric
 from measure_live_portrait_claims import number
 
-from vivant.apps.cli import main as vivant
 from vivant.metrics.reproductions import Result, write_result
 
 AUDIO = (0.0, 1.0, 2.0, 3.0)
@@ -41,8 +40,7 @@ PLOT = "images/v_express_strengths.png"
 
 def run(args: argparse.Namespace, method: str, name: str, weights: Path | None = None, **options: float) -> Report:
     """Make and measure clips in ``args.out/name``; the report."""
-    out = args.out / name
-    words = ["evaluate", "method", "--data", str(args.test), "--method", method, "--preset", "lite", "--out", str(out)]
+    words = ["--data", str(args.test), "--method", method, "--preset", "lite"]
     groups, metrics = (("replay", "speaker"), SPEECH) if method == "v-express" else (("people",), BODY)
     words += [word for group in groups for word in ("--group", group)]
     words += ["--drive", "audio", "--align", "face"] if method == "v-express" else ["--drive", "pose"]
@@ -51,9 +49,7 @@ def run(args: argparse.Namespace, method: str, name: str, weights: Path | None =
     words += ["--weights", str(weights)] if weights else []
     for key, value in ({"guidance": args.guidance} | options).items():
         words += ["--set", f"{key}={value:g}"]
-    if vivant(words):
-        raise SystemExit(f"{name}: the run failed, see above.")
-    return json.loads((out / "results.json").read_text(encoding="utf-8"))
+    return evaluated(args.out / name, *words)
 
 
 def mouth_range(folder: Path) -> dict[str, Any]:

@@ -1,24 +1,13 @@
 """The arithmetic of tools/measure_diffused_heads.py on a minute that is known."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import measure_diffused_heads as tool
 import numpy as np
 import pytest
 
-_PATH = Path(__file__).parents[2] / "tools" / "measure_diffused_heads.py"
 
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("measure_diffused_heads", _PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_first_and_last_seconds_of_a_clip_are_told_apart(tool, tmp_path):
+def test_first_and_last_seconds_of_a_clip_are_told_apart(tmp_path):
     seconds = np.repeat(np.arange(60.0), 25)
     for name, slope in (("guard", 0.0), ("no guard", 0.01)):
         (tmp_path / name / "clips").mkdir(parents=True)
@@ -34,5 +23,5 @@ def test_first_and_last_seconds_of_a_clip_are_told_apart(tool, tmp_path):
     assert gone["sharpness, last over first"] == pytest.approx(np.exp(-0.55), abs=1e-3)
 
 
-def test_the_trained_length_in_the_results_is_the_recipe_s(tool):
+def test_the_trained_length_in_the_results_is_the_recipe_s():
     assert "3,000 steps" in tool._setting({"clips": 3})

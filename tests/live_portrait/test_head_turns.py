@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import measure_head_turns as tool
 import numpy as np
 
 from vivant.perception.pose import euler_rotation
-
-_PATH = Path(__file__).parents[2] / "tools" / "measure_head_turns.py"
-_SPEC = importlib.util.spec_from_file_location("measure_head_turns", _PATH)
-assert _SPEC is not None and _SPEC.loader is not None
-tool = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tool)
 
 NOD, NONE = np.array([0.0, 4.0, 8.0]), np.zeros(3)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from types import ModuleType
 
+import fit_pose_sliders as fitting
+import measure_pose_sliders as measuring
 import numpy as np
 import pytest
 import torch
@@ -23,14 +22,6 @@ from vivant.methods.live_portrait.turns import Turns, turns_of
 from vivant.perception.pose import euler_rotation
 
 TABLE = Turns(torch.randn(33, 3, generator=torch.Generator().manual_seed(1)), torch.tensor([0.0, 0.3, 0.4]))
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def carried(source: Motion, table: Turns = TABLE, **degrees: float) -> Motion:
@@ -102,7 +93,6 @@ def test_only_the_preset_lite_has_a_table_and_it_is_the_same_on_both_sides() -> 
 
 
 def test_the_fit_finds_the_table_that_made_the_motion() -> None:
-    fitting = tool("fit_pose_sliders")
     random = np.random.default_rng(0)
     delta = random.normal(size=(33, 3))
     delta = (delta + fitting.mirrored(delta)) / 2
@@ -119,7 +109,6 @@ def test_the_fit_finds_the_table_that_made_the_motion() -> None:
 
 
 def test_the_measured_gain_is_seen_over_asked() -> None:
-    measuring = tool("measure_pose_sliders")
     readings = np.zeros((2, 1 + len(measuring.PLAN), 5))
     for i, (name, degrees) in enumerate(measuring.PLAN):
         readings[:, 1 + i, measuring.ANGLES.index(name)] = 0.5 * degrees

@@ -24,8 +24,6 @@ KINDS: dict[str, float] = {
 mouths on a nearly still head; the head alone; the eyes alone; the lids alone."""
 START = 0.24
 """Seconds in which a take leaves the still, so that frame 0 is the photograph."""
-
-
 SPREAD = 0.8
 """Standard deviation of a head's angles, in parts of their soft limits."""
 
