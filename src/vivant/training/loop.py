@@ -65,7 +65,7 @@ class Trainer:
         prepare(self.modules, stage, self.options.seed)
         self._kept = kept_endings(stage)
         parallel.copy_from_first(self.modules.values())
-        share_norms(self.modules.values())
+        share_norms(self.modules.values(), self.device)
         self.objective: Objective = objective(self.modules, config, stage, self.device)
         parallel.copy_from_first(self.objective.critics.values())
         if self.options.channels_last:

@@ -1,7 +1,7 @@
 """Batch norms that normalise by the whole batch when several processes train together.
 
-torch's SyncBatchNorm does the same on GPUs only; this one runs everywhere, keeps the names of the weights and changes
-nothing when there is one process.
+On GPUs they are torch's SyncBatchNorm, whose few fused kernels take half precision; it runs on GPUs only, so elsewhere
+plain tensor operations do the same. Names of the weights stay, and nothing changes when there is one process.
 """
 
 from __future__ import annotations
@@ -75,18 +75,45 @@ class SharedBatchNorm3d(_Shared, nn.BatchNorm3d):
     """:class:`torch.nn.BatchNorm3d` over all processes."""
 
 
-_KINDS: dict[type, type] = {
+class FusedBatchNorm1d(nn.SyncBatchNorm, nn.BatchNorm1d):
+    """:class:`torch.nn.BatchNorm1d` over all processes, on GPUs."""
+
+    process_group = None  # all processes
+
+
+class FusedBatchNorm2d(nn.SyncBatchNorm, nn.BatchNorm2d):
+    """:class:`torch.nn.BatchNorm2d` over all processes, on GPUs."""
+
+    process_group = None
+
+
+class FusedBatchNorm3d(nn.SyncBatchNorm, nn.BatchNorm3d):
+    """:class:`torch.nn.BatchNorm3d` over all processes, on GPUs."""
+
+    process_group = None
+
+
+PLAIN: dict[type, type] = {
     nn.BatchNorm1d: SharedBatchNorm1d,
     nn.BatchNorm2d: SharedBatchNorm2d,
     nn.BatchNorm3d: SharedBatchNorm3d,
 }
+"""What a batch norm becomes on any device."""
+
+FUSED: dict[type, type] = {
+    nn.BatchNorm1d: FusedBatchNorm1d,
+    nn.BatchNorm2d: FusedBatchNorm2d,
+    nn.BatchNorm3d: FusedBatchNorm3d,
+}
+"""What it becomes on a GPU."""
 
 
-def share_norms(modules: Iterable[nn.Module]) -> None:
+def share_norms(modules: Iterable[nn.Module], device: torch.device) -> None:
     """Let the batch norms that train see all processes' samples, in place; does nothing when there is one process."""
     if parallel.world() == 1:
         return
+    kinds = FUSED if device.type == "cuda" else PLAIN
     for top in modules:
         for module in top.modules():
-            if module.training and type(module) in _KINDS:
-                module.__class__ = _KINDS[type(module)]
+            if module.training and type(module) in kinds:
+                module.__class__ = kinds[type(module)]
