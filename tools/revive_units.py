@@ -4,8 +4,8 @@
 
 DATA: a data set as `tools/prepare_lite_data.py` makes it (its training split is looked at). WEIGHTS: a file of the
 preset `lite`, by default the bundled one. A unit behind M's map that is zero on all pictures gives no gradient and so
-never comes back. It gets random weights of its own, centred on what the map shows, so that it is above zero on about half
-of the pictures, and its weights to the answers become zero: M answers as before and can learn more. Train on with
+never comes back. It gets random weights of its own, centred on what the map shows, so that it is above zero on about
+half of the pictures, and its weights to the answers become zero: M answers as before and can learn more. Train on with
 `recipes/live_portrait/revived.yaml`.
 """
 
