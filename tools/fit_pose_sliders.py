@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from prepare_lite_data import held_out
 from tqdm import tqdm
 
 from vivant.methods.live_portrait.config import LITE_MIRROR
@@ -81,7 +82,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    files = [f for f in sorted(args.folder.glob("*.mp4")) if int("".join(filter(str.isdigit, f.stem)) or 7) % 20 != 7]
+    files = [f for f in sorted(args.folder.glob("*.mp4")) if not held_out(f.stem)]
     files = [files[i] for i in np.random.default_rng(0).permutation(len(files))]
     motions = read(files, args.clips, FaceFinder(threads=args.threads))
     if not motions:

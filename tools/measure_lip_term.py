@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from measure_live_portrait_claims import ASKED, held_out, number, sweep
+from measure_live_portrait_claims import ASKED, number, sweep
+from prepare_lite_data import held_out
 from tqdm import tqdm
 
 from vivant.data.dataset import FaceClips
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=24, help="held-out stills to measure (default: 24)")
     parser.add_argument("--device", default="cpu", help="to train on: cpu (default) or cuda")
     args = parser.parse_args()
-    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path)][: args.limit]
+    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path.stem)][: args.limit]
     samples = FaceClips.load(args.data, args.device, "train", groups=["still"], seed=0, workers=1, poses_per_still=1)
     found: dict[str, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:

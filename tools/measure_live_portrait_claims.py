@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from prepare_lite_data import held_out
 from tqdm import tqdm
 
 from vivant.controls.ratios import eye_ratios, lip_ratio
@@ -28,12 +29,6 @@ from vivant.pipelines.load import Pipeline, load
 ASKED = {"eyes": (0.0, 0.1, 0.2, 0.3, 0.4), "lips": (0.0, 0.15, 0.3, 0.45, 0.6)}
 SLIDERS = {"eyes": "eyes_ratio", "lips": "lip_ratio"}
 COMMAND = "python tools/measure_live_portrait_claims.py STILLS DRIVERS docs"
-
-
-def held_out(path: Path) -> bool:
-    """As in ``tools/prepare_lite_data.py``."""
-    digits = "".join(letter for letter in path.stem if letter.isdigit())
-    return bool(digits) and int(digits) % 20 == 7
 
 
 def sweep(pipe: Pipeline, finder: FaceFinder, still: Path, part: str) -> np.ndarray | None:
@@ -139,8 +134,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=12, help="stills for stitching, each by one driver (default: 12)")
     parser.add_argument("--only", choices=("openings", "stitching"), help="measure only one of both")
     args = parser.parse_args()
-    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path)]
-    drivers = [path for path in sorted(args.drivers.glob("*.mp4")) if held_out(path)][:6]
+    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path.stem)]
+    drivers = [path for path in sorted(args.drivers.glob("*.mp4")) if held_out(path.stem)][:6]
     pipe, finder = load(dtype="fp32", device="cpu"), FaceFinder(threads=1)
     place = machine()
     hardware = f"{place['cores']} cores of an {place['cpu']}, torch {place['torch']}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure_live_portrait_claims import held_out
+from prepare_lite_data import held_out
 from tqdm import tqdm
 
 from vivant.metrics.identity import embeddings
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    files = sorted(file for file in args.stills.iterdir() if file.suffix in (".jpg", ".png") and held_out(file))
+    files = sorted(file for file in args.stills.iterdir() if file.suffix in (".jpg", ".png") and held_out(file.stem))
     pipe, finder = load("live-portrait", preset="lite", dtype="fp32"), FaceFinder(threads=args.threads)
     found: dict[str, np.ndarray] = {}
     shown: list[list[np.ndarray]] = []

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from measure_live_portrait_claims import held_out
+from prepare_lite_data import held_out
 from tqdm import tqdm
 
 from vivant.media.video import open_clip
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="fp32")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path)][: args.limit]
+    stills = [path for path in sorted(args.stills.glob("*.jpg")) if held_out(path.stem)][: args.limit]
     pipe = load(preset="lite", dtype=args.dtype, device="cpu")
     plan = make_plan(["jitter"], View(), Lab())
     print("| driver | clip | `jitter`, % | step, % | scale, % |\n|---|---|---|---|---|")

@@ -35,9 +35,10 @@ MIT = ("MIT", "David Beniaguev, SFHQ and SFHQ-T2I data sets")
 GRID = ("CC-BY-4.0", "GRID corpus, Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006")
 
 
-def held_out(still: str) -> bool:
-    """Stills kept for measuring."""
-    return int(re.sub(r"\D", "", still)) % 20 == 7
+def held_out(name: str) -> bool:
+    """Whether a still or clip is kept for measuring: its number is 7 modulo 20; one without a number is not."""
+    digits = re.sub(r"\D", "", name)
+    return bool(digits) and int(digits) % 20 == 7
 
 
 def crops(path: Path, stride: int, whole: bool) -> tuple[list[np.ndarray], np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import fit_pose_sliders as fitting
 import measure_pose_sliders as measuring
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from portraits import motion
+from prepare_lite_data import held_out
 from torch import nn
 
 from vivant.methods.live_portrait.algebra import rotation_matrix
@@ -106,6 +110,33 @@ def test_the_fit_finds_the_table_that_made_the_motion() -> None:
         clips.append(MotionTemplate(Fraction(25), "lite", *(a.astype(np.float32) for a in arrays)))
     found, turned_about = fitting.fit(clips)
     assert np.allclose(found, delta, atol=1e-4) and np.allclose(turned_about, pivot, atol=1e-4)
+
+
+def test_the_fit_reads_all_clips_but_those_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def nothing(files: Sequence[Path], *_: object) -> list[MotionTemplate]:
+        read.extend(file.stem for file in files)
+        return []
+
+    for name in ("talk_06", "talk_07", "s1__still_000027", "talk"):
+        (tmp_path / f"{name}.mp4").touch()
+    monkeypatch.setattr(fitting, "read", nothing)
+    monkeypatch.setattr(fitting, "FaceFinder", lambda **_: None)
+    monkeypatch.setattr(
+        sys, "argv", ["fit_pose_sliders.py", str(tmp_path), "out", "--threads", str(torch.get_num_threads())]
+    )
+    with pytest.raises(SystemExit, match="holds no clip"):
+        fitting.main()
+    assert sorted(read) == ["talk", "talk_06"]
+
+
+@pytest.mark.parametrize(
+    "name, kept",
+    [("still_000007", True), ("a1_b27", True), ("a1_b28", False), ("still_000017", False), ("anna", False)],
+)
+def test_stills_whose_number_is_7_modulo_20_are_held_out(name: str, kept: bool) -> None:
+    assert held_out(name) is kept
 
 
 def test_the_measured_gain_is_seen_over_asked() -> None:
