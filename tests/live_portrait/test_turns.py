@@ -17,6 +17,8 @@ from portraits import motion
 from prepare_lite_data import held_out
 from torch import nn
 
+from vivant.core.errors import WeightsError
+from vivant.methods.live_portrait import turns
 from vivant.methods.live_portrait.algebra import rotation_matrix
 from vivant.methods.live_portrait.config import LITE_MIRROR, PRESETS, Options, Sliders
 from vivant.methods.live_portrait.edits import edit_motion
@@ -50,10 +52,21 @@ def test_the_bundled_portrait_turns_and_nods_by_what_is_asked() -> None:
 
 
 @pytest.mark.parametrize("degrees", [{}, {"roll": 9.0}, {"roll": -9.0, "zoom": 1.1, "move_x": 0.1}])
-def test_without_pitch_and_yaw_nothing_is_added(degrees: dict[str, float]) -> None:
-    source, sliders = motion(2, 33), Sliders(**degrees)
-    edited = edit_motion(source, sliders, "lite")
-    assert TABLE.carry(edited, source, sliders) is edited
+def test_without_pitch_and_yaw_nothing_is_added_and_no_file_opened(
+    degrees: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: str) -> Path:
+        raise WeightsError("damaged")
+
+    monkeypatch.setattr(turns, "asset", damaged)
+    turns._lite_turns.cache_clear()
+    source, lite = motion(2, 33), PRESETS["lite"]
+    options = Options(stitching=False, sliders=Sliders(**degrees))
+    keypoints = Retargeter(nn.ModuleDict(), lite, options, source).edit(source)
+    assert torch.equal(keypoints, edit_motion(source, options.sliders, "lite").keypoints())
+    for turning in ({"pitch": 1.0}, {"yaw": -1.0}):
+        with pytest.raises(WeightsError, match="damaged"):
+            Retargeter(nn.ModuleDict(), lite, replace(options, sliders=Sliders(**degrees, **turning)), source)
 
 
 def test_a_turn_leaves_the_pivot_in_its_place_and_carries_the_deltas() -> None:
@@ -80,7 +93,7 @@ def test_silent_lips_turn_with_the_head() -> None:
         Retargeter(nn.ModuleDict(), PRESETS["lite"], replace(options, sliders=wish), source).edit(source)
         for wish in (Sliders(), Sliders(yaw=12.0))
     )
-    table = turns_of(PRESETS["lite"])
+    table = turns_of(PRESETS["lite"], Sliders(yaw=12.0))
     assert table is not None
     silent = replace(source, exp=source.exp.clone())
     silent.exp[:, lips] = 0
@@ -89,8 +102,8 @@ def test_silent_lips_turn_with_the_head() -> None:
 
 
 def test_only_the_preset_lite_has_a_table_and_it_is_the_same_on_both_sides() -> None:
-    assert [name for name, config in PRESETS.items() if turns_of(config) is not None] == ["lite"]
-    table = turns_of(PRESETS["lite"])
+    assert [name for name, config in PRESETS.items() if turns_of(config, Sliders(pitch=1.0)) is not None] == ["lite"]
+    table = turns_of(PRESETS["lite"], Sliders(pitch=1.0))
     assert table is not None and table.delta.shape == (33, 3) and table.pivot[0] == 0
     mirrored = table.delta[list(LITE_MIRROR)] * torch.tensor([-1.0, 1.0, 1.0])
     assert torch.allclose(mirrored, table.delta, atol=1e-6)

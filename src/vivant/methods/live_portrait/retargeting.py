@@ -110,7 +110,7 @@ class Retargeter:
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
         self._neutral = neutral_expression(config.space).to(device)
-        self._turns = turns_of(config)
+        self._turns = turns_of(config, options.sliders)
         self._openings = self._make_openings(rest_eyes, device) if not single else None
         if options.eye_retargeting or options.lip_retargeting:
             needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting

@@ -31,9 +31,7 @@ class Turns:
 
     def carry(self, edited: Motion, source: Motion, sliders: Sliders) -> Motion:
         """``edited``, which is ``source`` with the rotation that ``sliders`` ask for, with what goes with their pitch
-        and yaw; ``edited`` itself where they ask for neither. B faces each."""
-        if not (sliders.pitch or sliders.yaw):
-            return edited
+        and yaw. B faces each."""
         change = edited.rotation - turned(source.rotation, replace(sliders, pitch=0.0, yaw=0.0))
         shift = -edited.scale * (self.pivot.to(edited.exp) @ change)
         shift[:, 2] = 0
@@ -41,13 +39,14 @@ class Turns:
         return replace(edited, exp=exp, translation=edited.translation + shift)
 
 
-def turns_of(config: Config) -> Turns | None:
-    """The table of the preset ``lite``; None for other nets.
+def turns_of(config: Config, sliders: Sliders) -> Turns | None:
+    """The table of the preset ``lite``; None for other nets, and where ``sliders`` ask for neither pitch nor yaw: then
+    its file is not opened.
 
     Raises:
         WeightsError: the bundled file is missing or damaged.
     """
-    return _lite_turns() if config == PRESETS["lite"] else None
+    return _lite_turns() if (sliders.pitch or sliders.yaw) and config == PRESETS["lite"] else None
 
 
 @cache
