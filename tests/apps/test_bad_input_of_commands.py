@@ -79,6 +79,31 @@ def place(tmp_path, portrait, monkeypatch):
             "animate -s stills/a.png -a text.mp4 -o a.mp4 --method megactor-sigma --preset tiny --strength.visual 0",
             "The strength 'visual' acts on the driver, and there is none: add it with -d",
         ),
+        (
+            "edit -s stills/a.png -o e.png --slider.yaw 3 --strength.motion 0.5",
+            "The strength 'motion' (option 'multiplier') acts on the driver, and there is none: add it with -d of",
+        ),
+        ("animate -s stills/a.png -o e.png --slider.yaw 3 --multiplier 0.5", "leave 'motion' out."),
+        (
+            "edit -s stills/a.png -o e.png --slider.yaw 3 --method photo-rig --strength-speech 0",
+            "The strength 'speech' acts on speech, and there is none: add it with -a",
+        ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method photo-rig --preset tiny --strength.pose 0.5",
+            "The strength 'pose' acts on the driver",
+        ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method photo-rig --preset tiny --strength.expression 0.5",
+            "The strength 'expression' acts on the driver",
+        ),
+        (
+            "animate -s stills/a.png -d text.mp4 -o b.mp4 --method photo-rig --preset tiny --strength-speech 0.5",
+            "The strength 'speech' acts on speech",
+        ),
+        (
+            "stream -s stills/a.png -d text.mp4 -o frames/ --method photo-rig --preset tiny --strength-speech 0.5",
+            "The strength 'speech' acts on speech",
+        ),
     ],
 )
 def test_every_command_refuses_in_one_sentence(refused, place, words, said):

@@ -86,6 +86,19 @@ def test_a_strength_for_all_jobs_holds_where_it_can_act(desk):
         read_list(path, desk / "out", common)
 
 
+def test_a_row_of_sliders_alone_is_not_asked_to_bear_the_strength_of_all(desk):
+    path = write_list(desk, SMILE, GOOD)
+    common = {"strength": {"motion": 0.5}, "options": {"multiplier": 0.7, "stitching": False}}
+    rest, driven = (job for _, job in read_list(path, desk / "out", common))
+    assert (rest.strength, rest.options) == ({}, {"stitching": False})
+    assert (driven.strength, driven.options) == (common["strength"], common["options"])
+    job = read_list(write_list(desk, SMILE), desk / "out", {**common, "driving": "look.png"})[0][1]
+    assert job.strength == {"motion": 0.5}
+    for own in ({"strength": {"motion": 0.5}}, {"options": {"multiplier": 0.5}}):
+        with pytest.raises(ConfigError, match=r"line 2: The strength 'motion' .* acts on the driver"):
+            read_list(write_list(desk, GOOD, {**SMILE, **own}), desk / "out", common)
+
+
 @pytest.mark.parametrize(
     "rows, sentence",
     [

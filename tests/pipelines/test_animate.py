@@ -9,7 +9,7 @@ import pytest
 
 import vivant
 from vivant.core.clip import Clip
-from vivant.core.errors import FaceError, MediaError
+from vivant.core.errors import ConfigError, FaceError, MediaError
 from vivant.media.video import open_clip
 
 TINY = {"preset": "tiny", "device": "cpu"}
@@ -178,6 +178,8 @@ def test_edit_changes_the_face_only(pipe, portrait):
     edited = pipe.edit(portrait, sliders={"yaw": 10, "smile": 1.0})
     assert edited.shape == portrait.shape and edited.dtype == np.uint8
     assert (edited != pipe.edit(portrait, sliders={"yaw": -10})).any()
+    with pytest.raises(ConfigError, match=r"'motion' .* acts on the driver"):
+        pipe.edit(portrait, sliders={"yaw": 10}, multiplier=0.5)
 
 
 def test_memory_does_not_grow_with_length(pipe, portrait, driver_frames):

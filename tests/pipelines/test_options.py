@@ -1,13 +1,15 @@
 """Options: built from the method's dataclasses, every name and range checked."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 
 from vivant.core.errors import ConfigError
-from vivant.core.registry import get_method
+from vivant.core.registry import all_methods, get_method
 from vivant.pipelines.inputs import as_fps
 from vivant.pipelines.load import load
-from vivant.pipelines.options import MOST_SEED, build_options
+from vivant.pipelines.options import MOST_SEED, build_options, strength_field
 from vivant.pipelines.progress import spans
 
 SPEC = get_method()
@@ -37,6 +39,16 @@ def test_values_sliders_and_strengths_reach_their_fields():
 def test_nonsense_is_refused(values, sliders, strength):
     with pytest.raises(ConfigError):
         build_options(SPEC, values, sliders, strength)
+
+
+@pytest.mark.parametrize("spec", all_methods().values(), ids=lambda spec: spec.name)
+def test_where_several_things_can_drive_every_strength_says_which_it_acts_on(spec):
+    options = {item.name for item in fields(spec.part("config").Options)}
+    takes = spec.capabilities
+    assert all(getattr(takes, control) for control in spec.strength_of.values())
+    tied = {strength_field(name) for name in spec.strength_of}
+    strengths = {name for name in options if name.startswith("strength_")} | set(map(strength_field, spec.strengths))
+    assert tied == (strengths if takes.driving + takes.audio + takes.sliders > 1 else set())
 
 
 @pytest.mark.parametrize("seed", [-1, MOST_SEED + 1, 10**30, 1.5, True, "7"])

@@ -29,6 +29,7 @@ class MethodSpec:
     pictures of this one's motion; empty where it makes its own. The Generator of a method that is painted is given the
     painter's as ``painter``, and its config says with ``painter_preset`` which. ``strength_of``: strength -> the input,
     "driving" or "audio", without which it has nothing to act on; only where the method also works without that input.
+    It may name a strength that is an option alone (``strength_X``).
     """
 
     name: str

@@ -19,6 +19,7 @@ from vivant.core.errors import ConfigError, MediaError, VivantError
 from vivant.core.registry import default_method, get_method
 from vivant.pipelines.inputs import check_output
 from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, SPEECH, Job, Models, fingerprint, read_job, run_job
+from vivant.pipelines.options import idle_strengths, strength_field
 from vivant.pipelines.progress import bar
 
 STATE = "batch-state.jsonl"
@@ -109,12 +110,15 @@ def _with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     if not row.get("text"):
         defaults = {name: value for name, value in defaults.items() if name not in SPEECH}
     same = mine == (defaults.get("method") or default_method())
+    whole = {**{name: value for name, value in defaults.items() if same or name not in own}, **row}
     if same:
-        given = {"driving": row.get("driving"), "audio": row.get("audio") or row.get("text")}
-        needs = get_method(mine).strength_of
-        able = {k: v for k, v in defaults.get("strength", {}).items() if k not in needs or given[needs[k]]}
-        defaults = {**defaults, "strength": able}
-    return {**{name: value for name, value in defaults.items() if same or name not in own}, **row}
+        heard = whole.get("audio") or whole.get("text")
+        given = [name for name, value in (("driving", whole.get("driving")), ("audio", heard)) if value]
+        idle = idle_strengths(get_method(mine), given)
+        for group, names in (("strength", set(idle)), ("options", {strength_field(name) for name in idle})):
+            if group not in row:  # what a row asks for itself is refused, not left out
+                whole[group] = {name: value for name, value in (whole.get(group) or {}).items() if name not in names}
+    return whole
 
 
 def _named(row: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.inputs import Media, as_clip, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
-from vivant.pipelines.options import build_options
+from vivant.pipelines.options import build_options, check_strengths
 from vivant.pipelines.sources import still_portrait
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def edit(
 
     if output is not None:
         check_output(output, overwrite, (source,))
-    resolved = build_options(get_method(method), options, sliders, strength, seed)
+    spec = get_method(method)
+    resolved = build_options(spec, options, sliders, strength, seed)
+    check_strengths(spec, resolved, ())  # before anything is loaded
     pipe = load(method, weights, preset, device, dtype, seed, lora, backend)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)
     result = edited(pipe, request)
@@ -126,7 +128,9 @@ def edit_still(
     """The edited picture (H, W, 3) uint8 RGB at the source's size (or the squares alone), and warnings.
 
     Raises:
-        ConfigError, FaceError: as :class:`Editor`.
+        ConfigError: as :class:`Editor`, or a strength acts on an input, of which an edit has none.
+        FaceError: as :class:`Editor`.
     """
+    check_strengths(pipe.spec, options, ())
     editor = Editor(pipe, source, face, match_color)
     return editor.picture(options, crop_only), editor.warnings

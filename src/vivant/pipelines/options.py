@@ -148,16 +148,24 @@ def build_options(
     return options
 
 
+def idle_strengths(spec: MethodSpec, given: Collection[str]) -> dict[str, str]:
+    """The strengths that have nothing to act on, each with the input that it lacks. ``given``: the inputs there are, of
+    "driving" and "audio"."""
+    return {name: control for name, control in spec.strength_of.items() if control not in given}
+
+
 def check_strengths(spec: MethodSpec, options: Any, given: Collection[str]) -> None:
-    """Refuse strengths that would change nothing. ``given``: the inputs there are, of "driving" and "audio".
+    """Refuse strengths that would change nothing. ``given``: as :func:`idle_strengths`.
 
     Raises:
         ConfigError: one differs from what is usual, and the input that it acts on is not given.
     """
-    for name, control in spec.strength_of.items():
+    for name, control in idle_strengths(spec, given).items():
         place = strength_field(name)
-        if control not in given and getattr(options, place) != getattr(type(options)(), place):
+        if getattr(options, place) != getattr(type(options)(), place):
             what, flag = _INPUTS[control]
+            known = f"'{name}' (option '{place}')" if name in STRENGTH_FIELDS else f"'{name}'"
             raise ConfigError(
-                f"The strength '{name}' acts on {what}, and there is none: add it with {flag}, or leave '{name}' out."
+                f"The strength {known} acts on {what}, and there is none: add it with {flag} of vivant animate, or "
+                f"leave '{name}' out."
             )

@@ -12,4 +12,5 @@ SPEC = MethodSpec(
     presets=("lite", "released", "paper", "tiny"),
     default_preset="lite",
     strengths={"motion": "multiplies the motion relative to the source (1 is as driven)"},
+    strength_of={"motion": "driving"},
 )

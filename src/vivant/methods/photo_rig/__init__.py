@@ -15,4 +15,5 @@ SPEC = MethodSpec(
         "pose": "multiplies the turns and shifts of the driver's head (1 is as driven)",
         "expression": "multiplies the driver's expression (1 is as driven)",
     },
+    strength_of={"pose": "driving", "expression": "driving", "speech": "audio"},
 )
