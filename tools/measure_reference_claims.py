@@ -18,17 +18,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from clothes import likeness
 from measure_diffused_heads import Report, evaluated
 from measure_diffused_heads import number as of_metric
 from measure_live_portrait_claims import number
 
+from vivant.media.image import read_image, write_image
+from vivant.media.video import open_clip
 from vivant.metrics.reproductions import Result, write_result
 
 AUDIO = (0.0, 1.0, 2.0, 3.0)
@@ -36,6 +38,7 @@ REFERENCE = (1.0, 0.9, 0.8)
 SPEECH = ("mouth-correlation", "mouth-gain", "sync-c-lite", "identity-distance-dlib", "flicker")
 BODY = ("flicker", "feat-lite0", "ssim", "psnr", "l1")
 PLOT = "images/v_express_strengths.png"
+PLACES = {"strengths": "TEST", "dropout": "TEST", "temporal": "PEOPLE", "clothes": "PEOPLE"}
 
 
 def run(args: argparse.Namespace, method: str, name: str, weights: Path | None = None, **options: float) -> Report:
@@ -89,7 +92,17 @@ def pair(args: argparse.Namespace) -> None:
     truth = reports["with"]["metrics"]["flicker"].get("truth")
     if truth:
         numbers["flicker of true clips"] = {"value": round(truth["value"], 4)}
-    write(args, claim, reports["with"], numbers, "", f"Guidance {args.guidance:g}.")
+    if args.part == "clothes":
+        for word, folder in (("with", "with"), (without, "without")):
+            for metric, values in likeness(args.test, args.out / folder).items():
+                numbers[f"{metric} of clothes {word}"] = number(values)
+        metrics = ("ssim of clothes", "feat-lite0 of clothes", *metrics)
+    plot = f"images/{claim.replace('-', '_')}.png"
+    draw_pair(numbers, metrics, (*reports,), args.docs / plot)
+    write(args, claim, reports["with"], numbers, plot, f"Guidance {args.guidance:g}")
+    if args.part == "clothes":
+        folders = [args.out / name / "generated" for name in ("with", "without")]
+        side_by_side(folders, args.docs / "images" / "animate_anyone_clothes.jpg")
 
 
 def write(
@@ -99,11 +112,48 @@ def write(
     place = report["machine"]
     result = Result(
         claim, f"preset lite, {report['clips']} held-out clips of up to {args.frames} frames", numbers,
-        shlex.join(["python", "tools/measure_reference_claims.py", *sys.argv[1:]]),
+        told(args),
         f"{place.get('accelerator') or place['cpu']}, {place['cores']} cores, torch {place['torch']}", plot,
         "; ".join([note, *(args.note or ())]),
     )  # fmt: skip
     write_result(args.docs / "results" / f"{claim.replace('-', '_')}.json", result)
+
+
+def told(args: argparse.Namespace) -> str:
+    """The command with names in place of paths."""
+    words = ["python tools/measure_reference_claims.py", args.part, PLACES[args.part], "docs"]
+    words += [f"--{name} {name.upper()}" for name in ("weights", "without") if getattr(args, name)]
+    words += [f"--out runs/{args.part}"]
+    return " ".join(words + [f"--{name} {getattr(args, name):g}" for name in ("limit", "frames", "guidance")])
+
+
+def draw_pair(numbers: Mapping[str, Any], metrics: Sequence[str], words: Sequence[str], path: Path) -> None:
+    """A panel for each metric: both nets with their intervals, and the true clips where they are known."""
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(metrics), figsize=(2.1 * len(metrics), 2.8), layout="constrained")
+    for axis, metric in zip(panels, metrics, strict=True):
+        rows = [numbers[f"{metric} {word}"] for word in words]
+        values = [row["value"] for row in rows]
+        spread = [[row["value"] - row["low"] for row in rows], [row["high"] - row["value"] for row in rows]]
+        axis.bar(words, values, yerr=spread, capsize=4, color=("tab:blue", "tab:grey"))
+        if f"{metric} of true clips" in numbers:
+            axis.axhline(numbers[f"{metric} of true clips"]["value"], color="tab:green", linestyle="--")
+        axis.set_title(metric, fontsize=9)
+        axis.tick_params(labelsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def side_by_side(folders: Sequence[Path], path: Path, people: int = 6) -> None:
+    """The last frame of the first clips as each net made it, a row a net, below the picture that both were given."""
+    rows: list[list[np.ndarray]] = [[] for _ in range(1 + len(folders))]
+    for clip in sorted(folders[0].glob("*.mp4"))[:people]:
+        rows[0].append(cv2.resize(read_image(folders[0].parent / "sources" / f"{clip.stem}.png"), (256, 256)))
+        for row, folder in zip(rows[1:], folders, strict=True):
+            *_, last = open_clip(folder / clip.name).frames
+            row.append(cv2.resize(last, (256, 256)))
+    write_image(path, np.concatenate([np.concatenate(row, 1) for row in rows]))
 
 
 def draw(ranges: Mapping[Any, Mapping[str, float]], reports: Mapping[Any, Report], path: Path) -> None:
