@@ -54,3 +54,25 @@ def test_the_numbers_are_those_of_torch() -> None:
 def test_no_net_builds_the_norm_of_torch_itself() -> None:
     files = [file for file in Path(vivant.__file__).parent.rglob("*.py") if file.name != "group_norm.py"]
     assert [str(file) for file in files if "nn.GroupNorm" in file.read_text()] == []
+
+
+def test_tokens_are_normed_as_maps_are() -> None:
+    torch.manual_seed(0)
+    norm = GroupNorm(4, 24)
+    for parameter in norm.parameters():
+        torch.nn.init.normal_(parameter)
+    maps = (3 * torch.randn(2, 24, 5, 6) + torch.randn(24, 1, 1)).requires_grad_()
+    tokens = maps.detach().flatten(2).transpose(1, 2).contiguous().requires_grad_()
+    expected, found = norm(maps), norm.tokens(tokens)
+    assert found.is_contiguous() and torch.allclose(found, expected.flatten(2).transpose(1, 2), atol=1e-5)
+    weights = torch.randn(2, 30, 24)
+    (expected.flatten(2).transpose(1, 2) * weights).sum().backward()
+    expected_of = [parameter.grad.clone() for parameter in norm.parameters()]
+    norm.zero_grad()
+    (found * weights).sum().backward()
+    assert torch.allclose(tokens.grad, maps.grad.flatten(2).transpose(1, 2), atol=1e-4)
+    for parameter, wanted in zip(norm.parameters(), expected_of):
+        assert torch.allclose(parameter.grad, wanted, atol=1e-4)
+    same = torch.ones(1, 30, 24, requires_grad=True)  # no spread
+    norm.tokens(same).sum().backward()
+    assert torch.isfinite(same.grad).all()

@@ -28,17 +28,55 @@ class KeyValue(NamedTuple):
         return KeyValue(*(t[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1) for t in self))
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Scaled dot-product attention of (R, heads, N, D) for any number of rows R; ``mask`` as in torch.
+class Blind(NamedTuple):
+    """Queries that do not see some keys of their row, told without a mask of N x M numbers.
+
+    ``query`` (R, N, 1) and ``key`` (R, M, 1): :data:`_FAR` at marked queries, - :data:`_FAR` at marked keys, else 0. As
+    further channels of queries and keys they add - :data:`_FAR` squared to the product of a marked query and a marked
+    key, whose weight then is exactly 0, and 0 to all others. CUDA's flash attention takes no mask, but this; the kernel
+    that does take one reads all its numbers again for each head.
+    """
+
+    query: Tensor
+    key: Tensor
+
+    @classmethod
+    def of(cls, queries: Tensor, keys: Tensor, like: Tensor) -> Blind:
+        """Marked ``queries`` (R, N) and ``keys`` (R, M), bool, as numbers of the type of ``like``."""
+        return cls(*(far * marks[..., None].to(like.dtype) for far, marks in ((_FAR, queries), (-_FAR, keys))))
+
+    def beside(self, count: int) -> Blind:
+        """With ``count`` further keys, which all queries see."""
+        return self._replace(key=F.pad(self.key, (0, 0, 0, count)))
+
+    def attention(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Scaled dot-product attention of (R, heads, N, D) and (R, heads, M, D)."""
+        width = query.shape[-1]
+        more = 8 - width % 8  # flash attention takes multiples of 8, as many for values as for keys
+
+        def widened(t: Tensor, marks: Tensor | None) -> Tensor:
+            if marks is None:
+                return F.pad(t, (0, more))
+            marks = F.pad(marks.to(t.dtype), (0, more - 1))
+            return torch.cat([t, marks[:, None].expand(-1, t.shape[1], -1, -1)], -1)
+
+        query, key, value = widened(query, self.query), widened(key, self.key), widened(value, None)
+        return attention(query, key, value, scale=width**-0.5)[..., :width]
+
+
+_FAR = 200.0  # its square, times the scale of any width of a head, is far beyond all logits, and is a number in float16
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, scale: float | None = None) -> Tensor:
+    """Scaled dot-product attention of (R, heads, N, D) for any number of rows R; ``scale`` as in torch.
 
     CUDA's fused kernels take at most :data:`MOST_ROWS` rows. Attention over frames has one row a place of the latent
     grid, so a few windows of 512 px at once have more.
     """
     if len(query) <= MOST_ROWS:
-        return F.scaled_dot_product_attention(query, key, value, mask)
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
     parts = [t.split(MOST_ROWS) for t in (query, key, value)]
-    masks = mask.split(MOST_ROWS) if mask is not None and len(mask) > 1 else [mask] * len(parts[0])
-    return torch.cat([F.scaled_dot_product_attention(q, k, v, m) for q, k, v, m in zip(*parts, masks)])
+    return torch.cat([F.scaled_dot_product_attention(q, k, v, scale=scale) for q, k, v in zip(*parts)])
 
 
 class Attention(nn.Module):
@@ -69,15 +107,15 @@ class Attention(nn.Module):
         """Tokens (R, M, context) to keys and values."""
         return KeyValue(self.split(self.to_k(tokens)), self.split(self.to_v(tokens)))
 
-    def attend(self, x: Tensor, seen: KeyValue, mask: Tensor | None = None) -> Tensor:
+    def attend(self, x: Tensor, seen: KeyValue, blind: Blind | None = None) -> Tensor:
         """Queries from ``x`` (R, N, C) on ``seen``, heads joined, before the output projection: (R, N, C).
 
         ``seen`` may have fewer rows, R = rows * F: then each of its rows serves F neighbouring rows of ``x``, whose
-        tokens stand behind each other as queries. ``mask``: (rows, 1, N, M) bool, False where a query must not look.
+        tokens stand behind each other as queries. ``blind``: which queries do not see which keys; R = rows then.
         """
         rows = seen.key.shape[0]
         query = self.split(self.to_q(x.reshape(rows, -1, x.shape[-1])))
-        found = attention(query, seen.key, seen.value, mask)
+        found = (attention if blind is None else blind.attention)(query, *seen)
         return found.transpose(1, 2).flatten(2).view(x.shape)
 
     def project(self, found: Tensor) -> Tensor:

@@ -23,5 +23,21 @@ class GroupNorm(nn.GroupNorm):
             x = x.detach().requires_grad_()
         return super().forward(x)
 
+    def tokens(self, x: Tensor) -> Tensor:
+        """The same of tokens (B, N, C), without turning them into maps, which on GPUs are copied into another order.
+
+        Means and spreads of single channels make those of the groups. Numbers are not the very same as of maps.
+        """
+        spread, mean = torch.std_mean(x, 1, correction=0)
+        spread, mean = (t.float().unflatten(1, (self.num_groups, -1)) for t in (spread, mean))
+        middle = mean.mean(2, keepdim=True)
+        variance = (spread.square() + (mean - middle).square()).mean(2, keepdim=True)
+        inverse = torch.rsqrt(variance + self.eps)
+        weight, bias = (p.float().view(self.num_groups, -1) for p in (self.weight, self.bias))
+        factor = inverse * weight
+        shift = bias - middle * factor
+        factor, shift = (t.flatten(1)[:, None].to(x.dtype) for t in (factor, shift))
+        return torch.addcmul(shift, x, factor)
+
     def _learns(self) -> bool:
         return any(parameter.requires_grad for parameter in self.parameters(recurse=False))

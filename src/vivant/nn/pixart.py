@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vivant.nn.attention import Attention, FeedForward
+from vivant.nn.attention import Attention, Blind, FeedForward
 from vivant.nn.temporal import TemporalTransformer
-from vivant.nn.transformer import BlockContext, Strength, attend_with_reference
+from vivant.nn.transformer import BlockContext, Strength, add, attend_with_reference
 from vivant.nn.unet_blocks import TimeEmbedding
 
 _TIME_CODE = 256
@@ -79,7 +79,9 @@ class PatchEmbed(nn.Module):
         config = self.config
         tokens = self.proj(x)
         codes = position_codes(tokens.shape[2], tokens.shape[3], config.width, config.side, config.patch, tokens.device)
-        return tokens.flatten(2).transpose(1, 2) + codes.to(tokens.dtype)
+        # The first summand decides in which order the sum lies in memory. Tokens that lay channel by channel, as the
+        # convolution leaves them, would stay so in all blocks: each norm and linear layer would have to copy them.
+        return codes.to(tokens.dtype) + tokens.flatten(2).transpose(1, 2)
 
 
 def position_codes(height: int, width: int, channels: int, side: int, patch: int, device: torch.device) -> Tensor:
@@ -126,13 +128,13 @@ class TimeModulation(nn.Module):
 
 class Run(NamedTuple):
     """What all blocks of one pass share. ``six``: of :class:`TimeModulation`, (1 or R F, 6, C). ``frames``: F.
-    ``free``: number of unconditional videos, the first ones. ``mask``: (R F of the others, N, N) bool, False where a
-    token must not look at another of its frame, or None. ``grid``: token grid. ``temporal``: temporal modules run."""
+    ``free``: number of unconditional videos, the first ones. ``blind`` (R F of the others): tokens that do not look
+    at some of their frame. ``grid``: token grid. ``temporal``: temporal modules run."""
 
     six: Tensor
     frames: int
     free: int
-    mask: Tensor | None
+    blind: Blind | None
     grid: tuple[int, int]
     strength: Strength
     temporal: bool = True
@@ -173,30 +175,47 @@ class PixArtBlock(nn.Module):
         """x (R F, N, C) to the same shape."""
         shift, scale, gate, ff_shift, ff_scale, ff_gate = self.modulation(run.six)
         skip = run.free * run.frames
-        h = self.norm1(x) * (1 + scale) + shift
-        x = x + gate * attend_with_reference(self.attn1, h, skip, seen, run.mask)
+        h = modulated(self.norm1, x, shift, scale)
+        x = torch.addcmul(x, gate, attend_with_reference(self.attn1, h, skip, seen, run.blind))
         if self.temporal is not None and run.temporal:
-            x = self._over_time(self.temporal, x, run)
+            x = self.temporal.tokens(x, run.frames, run.grid)
         if seen.context is not None:
-            found = self.attn2.project(self.attn2.attend(x[skip:], seen.context)) * run.strength.context
-            x = torch.cat([x[:skip], x[skip:] + found]) if skip else x + found
-        h = self.norm2(x) * (1 + ff_scale) + ff_shift
-        return x + ff_gate * self.ff(h)
-
-    @staticmethod
-    def _over_time(temporal: nn.Module, x: Tensor, run: Run) -> Tensor:
-        maps = x.transpose(1, 2).unflatten(2, run.grid)
-        found: Tensor = temporal(maps, run.frames)
-        return found.flatten(2).transpose(1, 2)
+            found = self.attn2.project(self.attn2.attend(x[skip:], seen.context))
+            x = _add_behind(x, found, skip, run.strength.context)
+        return torch.addcmul(x, ff_gate, self.ff(modulated(self.norm2, x, ff_shift, ff_scale)))
 
     def read(self, x: Tensor, six: Tensor, last: bool) -> tuple[Tensor, Tensor]:
         """A block of the reference transformer: (x after the block, the modulated tokens that enter its attention).
 
         After the ``last`` one nothing is needed any more, so x is returned as it stands.
         """
-        parts = (self.scale_shift_table + six).chunk(6, 1)
-        h = self.norm1(x) * (1 + parts[1]) + parts[0]
+        shift, scale, gate, ff_shift, ff_scale, ff_gate = self.modulation(six)
+        h = modulated(self.norm1, x, shift, scale)
         if last:
             return x, h
-        x = x + parts[2] * self.attn1(h)
-        return x + parts[5] * self.ff(self.norm2(x) * (1 + parts[4]) + parts[3]), h
+        x = torch.addcmul(x, gate, self.attn1(h))
+        return torch.addcmul(x, ff_gate, self.ff(modulated(self.norm2, x, ff_shift, ff_scale))), h
+
+
+def modulated(norm: nn.LayerNorm, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """norm(x) * (1 + scale) + shift of x (R, N, C) and (1 or R, 1, C), with as few passes over x as torch allows.
+
+    One shift and scale for all rows are what a layer norm calls bias and weight.
+    """
+    if len(scale) == 1:
+        return F.layer_norm(x, norm.normalized_shape, (1 + scale).flatten(), shift.flatten(), norm.eps)
+    return torch.addcmul(shift, norm(x), 1 + scale)
+
+
+def _add_behind(x: Tensor, found: Tensor, skip: int, strength: float | Tensor) -> Tensor:
+    """x, which nobody else needs any more, with strength * found added to the rows from ``skip`` on."""
+    if not skip:
+        return add(x, found, strength)
+    if torch.is_grad_enabled():  # the rows were a layer's input, which its backward pass asks for
+        return torch.cat([x[:skip], add(x[skip:], found, strength)])
+    behind = x[skip:]
+    if isinstance(strength, Tensor):
+        behind.addcmul_(found, strength)
+    else:
+        behind.add_(found, alpha=strength)
+    return x

@@ -80,20 +80,30 @@ class TemporalTransformer(nn.Module):
         Raises:
             ConfigError: the window has more frames than there are positions, or the latents do not divide by the grid.
         """
+        found = self._over_time(x.permute(0, 2, 3, 1), self.norm(x).permute(0, 2, 3, 1), frames)
+        return found.permute(0, 3, 1, 2)
+
+    def tokens(self, x: Tensor, frames: int, grid: tuple[int, int]) -> Tensor:
+        """The same of the tokens (R F, h w, C) of a ``grid`` h, w, which keep their order in memory."""
+        found = self._over_time(x.unflatten(1, grid), self.norm.tokens(x).unflatten(1, grid), frames)
+        return found.flatten(1, 2)
+
+    def _over_time(self, x: Tensor, normed: Tensor, frames: int) -> Tensor:
+        """x and ``normed`` (R F, h, w, C) to the same shape."""
         if frames > self.positions:
             raise ConfigError(
                 f"A window of {frames} frames is longer than the {self.positions} the net knows: lower --window."
             )
-        height, width = x.shape[2:]
+        height, width = x.shape[1:3]
         g = self.grid
         if height % g or width % g:
             raise ConfigError(f"A latent grid of {height} x {width} does not divide by the temporal grid of {g}.")
-        cells = self.norm(x).unflatten(0, (-1, frames)).unflatten(3, (-1, g)).unflatten(5, (-1, g))
-        cells = cells.permute(0, 3, 5, 1, 4, 6, 2)  # R, h / g, w / g, F, g, g, C
-        tokens = cells.flatten(3, 5).flatten(0, 2)
+        x, normed = (t.unflatten(0, (-1, frames)).unflatten(2, (-1, g)).unflatten(4, (-1, g)) for t in (x, normed))
+        cells = normed.permute(0, 2, 4, 1, 3, 5, 6)  # R, h / g, w / g, F, g, g, C
+        tokens = cells.flatten(3, 5).flatten(0, 2).contiguous()
         tokens = self.proj_out(self.transformer_blocks[0](self.proj_in(tokens)))
-        back = tokens.view(cells.shape).permute(0, 3, 6, 1, 4, 2, 5)
-        return x + back.reshape(x.shape)
+        x = x + tokens.view(cells.shape).permute(0, 3, 1, 4, 2, 5, 6)
+        return x.flatten(4, 5).flatten(2, 3).flatten(0, 1)
 
 
 class MotionModule(nn.Module):

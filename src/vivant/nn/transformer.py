@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vivant.nn.attention import Attention, FeedForward, KeyValue
+from vivant.nn.attention import Attention, Blind, FeedForward, KeyValue
 from vivant.nn.group_norm import GroupNorm
 
 ReferenceKind = Literal["none", "cross", "concat"]
@@ -136,19 +136,19 @@ class TransformerBlock(nn.Module):
 
 
 def attend_with_reference(
-    attn: Attention, h: Tensor, skip: int, seen: BlockContext, mask: Tensor | None = None
+    attn: Attention, h: Tensor, skip: int, seen: BlockContext, blind: Blind | None = None
 ) -> Tensor:
     """Self-attention whose keys are a frame's own tokens and, for conditional videos, the reference's.
 
     Args:
         attn: the attention.
         h: tokens (R F, N, C), normed.
-        skip: rows of unconditional videos, the first ones, which see neither reference nor mask.
+        skip: rows of unconditional videos, the first ones, which see no reference and all their own tokens.
         seen: its ``reference`` and ``keep`` are used.
-        mask: (R F - skip, N, N) bool, False where a query must not look at an own token of its frame.
+        blind: of the other rows: which queries do not see which own tokens of their frame.
     """
     own = attn.keys_values(h)
-    if seen.reference is None and mask is None:
+    if seen.reference is None and blind is None:
         return attn.project(attn.attend(h, own))
     both = KeyValue(*(t[skip:] for t in own))
     if seen.reference is not None:
@@ -157,20 +157,27 @@ def attend_with_reference(
             keep = seen.keep.reshape(-1, 1, 1, 1).bool()
             reference = KeyValue(*(torch.where(keep, a, b) for a, b in zip(reference, both)))
         both = KeyValue(*(torch.cat([a, b], 2) for a, b in zip(both, reference)))
-        if mask is not None:
-            mask = torch.cat([mask, mask.new_ones(*mask.shape[:2], reference.key.shape[2])], 2)
-    found = attn.attend(h[skip:], both, None if mask is None else mask[:, None])
+        if blind is not None:
+            blind = blind.beside(reference.key.shape[2])
+    found = attn.attend(h[skip:], both, blind)
     if skip:
         found = torch.cat([attn.attend(h[:skip], KeyValue(*(t[:skip] for t in own))), found])
     return attn.project(found)
 
 
+def add(x: Tensor, found: Tensor, strength: float | Tensor) -> Tensor:
+    """x + strength * found, in one pass."""
+    if isinstance(strength, Tensor):
+        return torch.addcmul(x, found, strength)
+    return torch.add(x, found, alpha=strength)
+
+
 def _add(x: Tensor, found: Tensor, bias: Tensor | None, skip: int, strength: float | Tensor) -> Tensor:
     """x with ``found`` added to the rows from ``skip`` on, and ``bias`` to those before."""
     if not skip:
-        return x + strength * found
-    before = x[:skip] if bias is None else x[:skip] + strength * bias
-    return torch.cat([before, x[skip:] + strength * found])
+        return add(x, found, strength)
+    before = x[:skip] if bias is None else add(x[:skip], bias, strength)
+    return torch.cat([before, add(x[skip:], found, strength)])
 
 
 class SpatialTransformer(nn.Module):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from vivant.nn.attention import Attention
-from vivant.nn.pixart import PatchEmbed, PixArtBlock, PixArtConfig, Run, TimeModulation
+from vivant.nn.attention import Attention, Blind
+from vivant.nn.pixart import PatchEmbed, PixArtBlock, PixArtConfig, Run, TimeModulation, modulated
 from vivant.nn.transformer import BlockContext, Strength
 
 _NOTHING = BlockContext()
@@ -95,40 +95,40 @@ class VideoDiT(nn.Module):
         """
         config = self.config
         rows, frames = sample.shape[:2]
-        extra, mask = self._split(added)
+        extra, blind = self._split(added)
         if extra is None:
             extra = sample.new_zeros(rows, frames, config.extra, *sample.shape[3:])
         if len(extra) < rows:
             extra = torch.cat([extra.new_zeros(rows - len(extra), *extra.shape[1:]), extra])
-        if mask is not None:  # unconditional videos have no mask
-            mask = mask[(len(mask) // frames - (rows - free)) * frames :]
+        if blind is not None:  # unconditional videos have no masks
+            blind = Blind(*(marks[len(marks) - (rows - free) * frames :] for marks in blind))
         x = self.pos_embed(torch.cat([sample, extra.to(sample.dtype)], 2).flatten(0, 1))
         six, embedding = self.adaln_single(timestep[None] if timestep.ndim == 0 else timestep)
         if len(six) > 1:
             six, embedding = (t.repeat_interleave(frames, 0) for t in (six, embedding))
         grid = (sample.shape[3] // config.patch, sample.shape[4] // config.patch)
-        run = Run(six, frames, free, mask, grid, strength, temporal)
+        run = Run(six, frames, free, blind, grid, strength, temporal)
         for path, block in zip(config.paths, self.transformer_blocks):
             work = partial(block, run=run, seen=contexts.get(path, _NOTHING))
             x = checkpoint(work, x, use_reentrant=False) if save_memory and torch.is_grad_enabled() else work(x)
         answer = self._out(x, embedding, grid).unflatten(0, (rows, frames))
         return answer if variance else answer[:, :, : config.channels]
 
-    def _split(self, added: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The channels that are concatenated, and (R F, N, N) bool: which token may look at which."""
+    def _split(self, added: Tensor | None) -> tuple[Tensor | None, Blind | None]:
+        """The channels that are concatenated, and which of R F N tokens do not look at which of their frame."""
         extra, patch = self.config.extra, self.config.patch
         if added is None or added.shape[2] == extra:
             return added, None
         touched = F.max_pool2d(added[:, :, extra:].flatten(0, 1).float(), patch).flatten(2) > 0
         mouth, driven = touched.unbind(1)
         driven = driven & ~driven.all(1, keepdim=True)  # a token must see something
-        return added[:, :, :extra], ~(mouth[:, :, None] & driven[:, None])
+        return added[:, :, :extra], Blind.of(mouth, driven, added)
 
     def _out(self, x: Tensor, embedding: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens (R F, N, C) to latents (R F, outputs, h, w)."""
         p = self.config.patch
         shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, 1)
-        x = self.proj_out(self.norm_out(x) * (1 + scale) + shift)
+        x = self.proj_out(modulated(self.norm_out, x, shift, scale))
         x = x.unflatten(2, (p, p, self.config.outputs)).unflatten(1, grid)  # R F, rows, columns, p, p, outputs
         return x.permute(0, 5, 1, 3, 2, 4).reshape(len(x), self.config.outputs, grid[0] * p, grid[1] * p)
 
