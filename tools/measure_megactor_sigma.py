@@ -3,6 +3,7 @@
     python tools/talking_test_set.py SOURCES test
     python tools/measure_megactor_sigma.py claims test --weights W [--plain P] [--turning CLIPS] [--docs docs]
     python tools/measure_megactor_sigma.py speed --out measured     # a denoising step beside diffusers' PixArt (a GPU)
+    python tools/measure_megactor_sigma.py bytes --out measured     # what a block of that step moves, counted
     python tools/measure_megactor_sigma.py train --out measured     # a training step of each stage of `paper`
     torchrun --nproc-per-node 2 tools/measure_megactor_sigma.py train --out measured
 
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from measure_live_portrait_claims import number
+from megactor_sigma_bytes import moved
 from megactor_sigma_docs import AMPLITUDES, write_docs
 from megactor_sigma_speed import speed
 from tqdm import tqdm
@@ -208,7 +210,7 @@ def claims(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure as asked, print and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("claims", "speed", "train"))
+    parser.add_argument("what", choices=("claims", "speed", "bytes", "train"))
     parser.add_argument("test", type=Path, nargs="?", help="claims: folder of tools/talking_test_set.py")
     parser.add_argument("--weights", type=Path, help="claims: weights file (default: the shipped ones)")
     parser.add_argument("--plain", type=Path, help="claims: weights trained without decoupling")
@@ -221,7 +223,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=48, help="claims: frames of a clip (default: 48)")
     parser.add_argument("--docs", type=Path, help="claims: folder docs to write results and plots into")
     parser.add_argument("--out", type=Path, default=Path("measured"))
-    parser.add_argument("--tiny", action="store_true", help="speed, train: rehearsal on the CPU")
+    parser.add_argument("--tiny", action="store_true", help="speed, bytes, train: rehearsal on the CPU")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.what == "claims":
@@ -230,6 +232,8 @@ def main() -> None:
         found = claims(args)
     elif args.what == "speed":
         found = speed(args.tiny)
+    elif args.what == "bytes":
+        found = moved(args.tiny)
     else:
         from measure_reference_nets import train
 
