@@ -1,6 +1,6 @@
 """Where LivePortrait's `lite` loses rotation between driver and result.
 
-    python tools/measure_head_turns.py DATA OUT [--portraits 8] [--drivers 3] [--stride 4]
+    python tools/measure_head_turns.py DATA OUT [--weights W] [--portraits 8] [--drivers 3] [--stride 4]
 
 DATA is the folder of tools/prepare_lite_data.py. The cases are those of `vivant evaluate reenactment --task cross`. The
 turn of a head since its first frame is told as a rotation vector (degrees about the head's x, y and z) of four heads:
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--weights", help="a file of the preset lite (default: the bundled one)")
     parser.add_argument("--split", default="test")
     parser.add_argument("--portraits", type=int, default=8)
     parser.add_argument("--drivers", type=int, default=3)
@@ -81,7 +82,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     args.task, args.group, args.limit = "cross", [*GROUPS, "still"], 1
     reading, finder = Reading(args.stride), FaceFinder(threads=args.threads)
-    generator = load("live-portrait", preset="lite").generator
+    generator = load("live-portrait", args.weights, preset="lite").generator
     found: dict[str, list[dict[str, np.ndarray]]] = {group: [] for group in GROUPS}
     for case in tqdm(make_cases(args)):
         driver = read_take(case.driver, finder, reading)

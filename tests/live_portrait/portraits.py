@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vivant.core.face import FaceCrop
+from vivant.core.facemesh import TRAINING_POINTS
 from vivant.methods.live_portrait.config import PRESETS
 from vivant.methods.live_portrait.generate import Generator
 from vivant.methods.live_portrait.model import build_modules
@@ -92,3 +93,22 @@ def template(count: int, points: int, space: str, seed: int = 0) -> MotionTempla
     names = ("exp", "rotation", "scale", "translation", "canonical", "eyes", "lip")
     arrays = {name: getattr(made, name).numpy() for name in names}
     return MotionTemplate(Fraction(30000, 1001), space, keypoints=made.keypoints().numpy(), **arrays)
+
+
+def raw_pair(face, size: int = 256, count: int = 2) -> dict[str, Tensor]:
+    """What FaceClips gives, for a face that stays as it is."""
+    image, marks, _ = face
+    picture = (torch.nn.functional.interpolate(image, size) * 255).to(torch.uint8).expand(count, -1, -1, -1)
+    raw = {"neutral": marks.expand(count, -1, -1), "weight": torch.ones(count, len(TRAINING_POINTS))}
+    raw["still"] = torch.ones(count)
+    for name in ("source", "driver"):
+        raw |= {
+            name: picture, f"{name}_landmarks": marks.expand(count, -1, -1), f"{name}_rotation": torch.zeros(count, 3),
+            f"{name}_scale": torch.full((count,), 1.1), f"{name}_translation": torch.zeros(count, 2),
+        }  # fmt: skip
+    return raw
+
+
+def modules_of(preset: str) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return {name: module.eval() for name, module in build_modules(PRESETS[preset]).items()}

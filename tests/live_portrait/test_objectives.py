@@ -7,16 +7,15 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from portraits import modules_of, raw_pair
+from torch import Tensor
 
 from vivant.core.errors import ConfigError
 from vivant.core.facemesh import TRAINING_POINTS
 from vivant.methods.live_portrait import stage_one
 from vivant.methods.live_portrait.config import PRESETS
-from vivant.methods.live_portrait.model import build_modules
 from vivant.methods.live_portrait.reconstruct import fit_input
 from vivant.methods.live_portrait.stage_one import BaseObjective
 from vivant.methods.live_portrait.stage_two import OPENINGS, RetargetingObjective, ratios
@@ -31,38 +30,6 @@ LOSSES_OF_THE_PAPER = {
     "perceptual", "regions", "adversarial", "feature_matching", "identity", "wing", "prior", "equivariance",
     "head_pose", "expression",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def face(portrait):
-    """A picture (1, 3, 256, 256) in 0..1, its landmarks (1, P, 3) in -1..1 and all 478 (478, 3) in pixels."""
-    from vivant.controls.crop import crop_face
-    from vivant.perception.faces import FaceFinder
-
-    view = crop_face(portrait, FaceFinder().find(portrait)[0], 1.8, -0.033, 256, True, "mesh")
-    marks = view.landmarks.astype(np.float32)
-    labels = np.hstack([marks[:, :2] / 128 - 1, marks[:, 2:] / 128])[list(TRAINING_POINTS)]
-    image = torch.from_numpy(view.image).permute(2, 0, 1)[None] / 255
-    return image, torch.from_numpy(labels)[None], marks
-
-
-def raw_pair(face, size: int = 256, count: int = 2) -> dict[str, Tensor]:
-    """What FaceClips gives, for a face that stays as it is."""
-    image, marks, _ = face
-    picture = (torch.nn.functional.interpolate(image, size) * 255).to(torch.uint8).expand(count, -1, -1, -1)
-    raw = {"neutral": marks.expand(count, -1, -1), "weight": torch.ones(count, len(TRAINING_POINTS))}
-    raw["still"] = torch.ones(count)
-    for name in ("source", "driver"):
-        raw |= {
-            name: picture, f"{name}_landmarks": marks.expand(count, -1, -1), f"{name}_rotation": torch.zeros(count, 3),
-            f"{name}_scale": torch.full((count,), 1.1), f"{name}_translation": torch.zeros(count, 2),
-        }  # fmt: skip
-    return raw
-
-
-def modules_of(preset: str) -> dict[str, nn.Module]:
-    torch.manual_seed(0)
-    return {name: module.eval() for name, module in build_modules(PRESETS[preset]).items()}
 
 
 class OnePair:

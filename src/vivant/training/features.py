@@ -65,21 +65,44 @@ class LandmarksInPicture(nn.Module):
 
         self.net, self._margin = freeze(LandmarkNet()).to(device), MARGIN
         self._tilt = torch.tensor([TRAINING_POINTS.index(33), TRAINING_POINTS.index(263)], device=device)
+        self._kept = torch.tensor(TRAINING_POINTS, device=device)
+        self._zero = torch.tensor([1.0, 1.0, 0.0], device=device)
 
     def forward(self, image: Tensor, known: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) in 0..1, labels (B, P, 2 or 3) in -1..1 -> (B, 478, 2) in -1..1."""
         with torch.autocast(image.device.type, enabled=False):
-            points = known[..., :2].float()
-            low, high = points.amin(1), points.amax(1)
-            across = points.index_select(1, self._tilt).diff(dim=1)[:, 0]
-            along = F.normalize(across, dim=1) * ((high - low).amax(1, keepdim=True) * (self._margin / 2))
-            turn = torch.stack([along[:, 0], -along[:, 1], along[:, 1], along[:, 0]], 1).view(-1, 2, 2)
-            middle = (low + high) / 2
-            size = [image.shape[0], image.shape[1], 256, 256]
-            grid = F.affine_grid(torch.cat([turn, middle[:, :, None]], 2), size, align_corners=False)
-            view = F.grid_sample(image.float(), grid, align_corners=False)
-            found = self.net(view)[0][..., :2] / 128 - 1
-            return found @ turn.transpose(1, 2) + middle[:, None]
+            view, turn, middle = self._cut(image, known)
+            return self._found(view)[..., :2] @ turn.transpose(1, 2) + middle[:, None]
+
+    def difference(self, image: Tensor, target: Tensor, known: Tensor) -> Tensor:
+        """How far the landmarks of two pictures are apart, depth included: mean of a coordinate over the 478 points,
+        plus the mean over those that training labels keep, in halves of the view's side (about 1.5 faces).
+
+        The net sees both pictures cut alike, around the labels ``known`` (B, P, 2 or 3) of ``target``, so what it
+        sees wrongly in both does not count."""
+        with torch.autocast(image.device.type, enabled=False):
+            view, *_ = self._cut(image, known)
+            with torch.no_grad():
+                wanted = self._found(self._cut(target, known)[0])
+            apart = (self._found(view) - wanted).abs()
+            return apart.mean() + apart.index_select(1, self._kept).mean()
+
+    def _found(self, view: Tensor) -> Tensor:
+        """(B, 478, 3) in -1..1 of the view, depth in the same unit."""
+        found: Tensor = self.net(view)[0] / 128 - self._zero
+        return found
+
+    def _cut(self, image: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The view (B, 3, 256, 256) of the face at ``known``; the turn (B, 2, 2) and middle (B, 2) that lead back."""
+        points = known[..., :2].float()
+        low, high = points.amin(1), points.amax(1)
+        across = points.index_select(1, self._tilt).diff(dim=1)[:, 0]
+        along = F.normalize(across, dim=1) * ((high - low).amax(1, keepdim=True) * (self._margin / 2))
+        turn = torch.stack([along[:, 0], -along[:, 1], along[:, 1], along[:, 0]], 1).view(-1, 2, 2)
+        middle = (low + high) / 2
+        size = [image.shape[0], image.shape[1], 256, 256]
+        grid = F.affine_grid(torch.cat([turn, middle[:, :, None]], 2), size, align_corners=False)
+        return F.grid_sample(image.float(), grid, align_corners=False), turn, middle
 
 
 def cut_square(image: Tensor, centre: Tensor, half: Tensor, size: int) -> Tensor:

@@ -31,7 +31,7 @@ from vivant.methods.live_portrait.trust import Trust, depth_weight
 from vivant.nn.geometry import sample_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.critics import PatchCritic
-from vivant.training.features import IdentityDistance, PerceptualDistance, cut_square
+from vivant.training.features import IdentityDistance, LandmarksInPicture, PerceptualDistance, cut_square
 from vivant.training.losses import (
     deformation_prior,
     equivariance,
@@ -73,6 +73,7 @@ class BaseObjective:
         self._augment = PairAugment(AugmentConfig(), device)
         self.perceptual = PerceptualDistance(device)
         self.identity = IdentityDistance(device) if "identity" in self.weights else None
+        self.seen = LandmarksInPicture(device) if "seen" in self.weights else None
         self.warp = RandomWarp(device=device) if "equivariance" in self.weights else None
         adversarial = "adversarial" in self.weights
         self.critics: dict[str, nn.Module] = (
@@ -249,6 +250,12 @@ class BaseObjective:
         scale = batch["driver_scale"]
         centre = batch["driver_translation"] + 0.1 * scale[:, None] * self._down
         return self.identity(out["image"], self._target(batch, out), centre, 0.62 * scale)
+
+    def _seen(self, batch: Batch, out: Outputs) -> Tensor:
+        """Where the tracker would find the landmarks of the result, and where it finds those of the driver: a picture
+        can be close to its target and still look as if the head nodded."""
+        assert self.seen is not None
+        return self.seen.difference(out["image"], self._target(batch, out), batch["driver_landmarks"])
 
     def _adversarial(self, batch: Batch, out: Outputs) -> Tensor:
         total = out["image"].new_zeros(())
