@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
 from vivant.training.checkpoint import latest_checkpoint, load_checkpoint
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.training.shared_norm import share_norms
 
 HERE = Path(__file__).parent
 
@@ -81,3 +83,14 @@ def test_alone_nothing_is_shared() -> None:
     assert (parallel.rank(), parallel.world()) == (0, 1)
     assert parallel.agree(2.5, True, torch.device("cpu")) == (2.5, True)
     assert parallel.start(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_batch_norms_on_gpus_are_the_fused_ones_and_keep_their_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vivant.training.parallel.world", lambda: 2)
+    for device, fused in (("cuda", True), ("cpu", False)):
+        nets = nn.ModuleList([nn.BatchNorm1d(4), nn.BatchNorm2d(4), nn.BatchNorm3d(4), nn.BatchNorm2d(4).eval()])
+        names = list(nets.state_dict())
+        share_norms(nets, torch.device(device))
+        assert [isinstance(net, nn.SyncBatchNorm) for net in nets] == [fused] * 3 + [False]
+        assert all(isinstance(net, kind) for net, kind in zip(nets, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)))
+        assert type(nets[3]) is nn.BatchNorm2d and list(nets.state_dict()) == names
