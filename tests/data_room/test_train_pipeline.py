@@ -16,6 +16,7 @@ from vivant.core.spec import Capabilities, MethodSpec
 from vivant.pipelines import learners
 from vivant.pipelines import train as pipeline
 from vivant.pipelines.recipe import make_recipe, read_recipe, with_settings
+from vivant.training.stage import Stage
 
 torch.set_num_threads(1)
 SPEC = MethodSpec("toy", "Toy", "", "", "toy_method", Capabilities(trainable=True), ("small",), "small")
@@ -117,6 +118,14 @@ def test_a_dry_run_measures_every_stage_and_leaves_nothing(place: Path, capsys: 
     assert "Total: 0." in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--dry-steps"):
         go(place, "x", "--dry-run", "--dry-steps", "0")
+
+
+def test_a_misspelt_term_of_the_loss_is_named() -> None:
+    known = {name: Stage(name, ("net",), 1, 1, loss_weights={name: 1.0}) for name in ("pixel", "lips")}
+    entry = {"name": "pixel", "loss_weights": {"lips": 2.0}}  # a term of another stage of the method
+    assert make_recipe({"stages": [entry]}, "a recipe").resolve(known)[0].loss_weights == {"pixel": 1.0, "lips": 2.0}
+    with pytest.raises(ConfigError, match="no loss is called 'pixle'"):
+        make_recipe({"stages": [{"name": "pixel", "loss_weights": {"pixle": 2.0}}]}, "a recipe").resolve(known)
 
 
 def test_an_old_run_is_not_overwritten(place: Path) -> None:

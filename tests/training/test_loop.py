@@ -131,6 +131,37 @@ def test_a_loss_that_is_not_a_number_stops_and_names_step_and_samples(tmp_path: 
     assert latest_checkpoint(tmp_path / "checkpoints") is None
 
 
+def test_losses_that_are_no_numbers_reach_no_gradient(tmp_path: Path) -> None:
+    """Kernels of the CPU may crash on such gradients, as those of sampling do."""
+
+    class Fragile(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, grad: torch.Tensor) -> torch.Tensor:
+            assert grad.isfinite().all(), "a kernel that crashes"
+            return grad
+
+    class Objective(QuietObjective):
+        def losses(self, batch: dict, adversarial: bool) -> tuple[dict, dict]:
+            terms, aux = super().losses(batch, adversarial)
+            return {name: Fragile.apply(value) * value.detach().sign() for name, value in terms.items()}, aux
+
+    run = trainer(tmp_path, Objective, samples=ToySamples(poison=3))
+    with pytest.raises(DivergedError, match=r"'pixel' is nan on the samples .*clip3"):
+        run.run()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("seconds", -3), ("warmup", -1), ("clip_norm", -1), ("weight_decay", float("nan"))]
+)
+def test_numbers_that_mean_nothing_are_refused(setting: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"Stage 'toy': {setting} is"):
+        toy_stage(**{setting: value})
+
+
 def test_the_time_budget_ends_the_stage_and_its_schedule(tmp_path: Path) -> None:
     options = LoopOptions(log_every=5, seconds=1.0)
     run = trainer(tmp_path, options=options, steps=100_000)

@@ -88,7 +88,7 @@ def _list() -> int:
     for name, entry in catalogue().items():
         needs = f"; needs {', '.join(entry.needs)}" if entry.needs else ""
         place = entry.repo or "not on the hub"
-        print(f"{name:28s}{place}: {entry.licence} ({words[allows_commerce(entry.licence)]}){needs}")
+        print(f"{name:32s}{place}: {entry.licence} ({words[allows_commerce(entry.licence)]}){needs}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ JobT = TypeVar("JobT")
 Result = TypeVar("Result")
 TRIES = 3
 """How often a job may lose its worker before it is given up."""
+GIVEN_UP = f"its worker died {TRIES} times, for example for want of memory"
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM",
 )  # fmt: skip
@@ -68,7 +70,7 @@ class LocalEngine:
             for number in failed:
                 tries[number] += 1
                 if tries[number] >= TRIES:
-                    yield lost(jobs[number], f"its worker died {TRIES} times, for example for want of memory")
+                    yield lost(jobs[number], GIVEN_UP)
                 else:
                     suspects.append(number)
 
@@ -148,30 +150,37 @@ def end_with_parent() -> None:
 
 class RayEngine:
     """Ray Data over a cluster: ``ray start`` on the machines, or a local cluster if none runs. The work folder and the
-    videos must lie where all machines see them under the same path. Ray itself does a job again whose worker died."""
+    videos must lie where all machines see them under the same path. Ray does a job again whose worker died, up to
+    :data:`TRIES` times in all; then it is lost, and the others go on."""
 
     def __init__(self, workers: int | None = None, address: str | None = None, gpus: float = 0.0) -> None:
         """``workers``: jobs at the same time, as many as the cluster has cores by default. ``address``: of a running
         cluster, "auto" for the one of this machine, None to start a local one. ``gpus``: that a job holds.
 
         Raises:
-            MissingExtraError: Ray is not installed.
+            MissingExtraError: Ray is not installed. ConfigError: nothing answers at the address.
         """
         try:
             import ray
         except ImportError:
             raise MissingExtraError("ray[data]", "ray", "Working on a Ray cluster") from None
         self.workers, self.gpus = workers, gpus
-        if not ray.is_initialized():
-            options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-            if address is None:
-                options |= {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+        if ray.is_initialized():
+            return
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+        if address is None:
+            options |= {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+        else:
+            _knock(address)
+        try:
             ray.init(address, **options)
+        except (ConnectionError, ValueError) as error:
+            raise ConfigError(_NO_CLUSTER.format(address)) from error
 
     def run(
         self, work: Callable[[JobT], Result], jobs: Sequence[JobT], lost: Callable[[JobT, str], Result]
     ) -> Iterator[Result]:
-        """As :class:`Engine`; a job whose worker keeps dying stops the run, and is named by Ray."""
+        """As :class:`Engine`."""
         import ray
 
         if not jobs:
@@ -179,14 +188,44 @@ class RayEngine:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.max_errored_blocks = -1  # a job whose worker keeps dying does not stop the others
 
         def one(row: dict[str, Any]) -> dict[str, Any]:
-            return {"done": work(row["job"])}
+            try:
+                return {"number": row["number"], "done": work(row["job"]), "error": None}
+            except Exception as error:  # what the work itself raises ends the run, and is not tried again
+                return {"number": row["number"], "done": None, "error": error}
 
-        rows = ray.data.from_items([{"job": job} for job in jobs], override_num_blocks=len(jobs))
-        done = rows.map(one, num_cpus=1, num_gpus=self.gpus or None, concurrency=self.workers)
+        items = [{"number": number, "job": job} for number, job in enumerate(jobs)]
+        rows = ray.data.from_items(items, override_num_blocks=len(jobs))
+        gpus = self.gpus or None
+        done = rows.map(one, num_cpus=1, num_gpus=gpus, concurrency=self.workers, max_retries=TRIES - 1)
+        missing = set(range(len(jobs)))
         for row in done.iter_rows():
+            if row["error"] is not None:
+                raise row["error"]
+            missing.discard(row["number"])
             yield row["done"]
+        for number in sorted(missing):
+            yield lost(jobs[number], GIVEN_UP)
+
+
+_NO_CLUSTER = "No Ray cluster answers at '{}': call ray start, or give the HOST:PORT of its head."
+
+
+def _knock(address: str, seconds: float = 10.0) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for many minutes.
+
+    Raises:
+        ConfigError: nothing listens there.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return  # "auto" and other words, which Ray looks up at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), seconds).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(_NO_CLUSTER.format(address)) from error
 
 
 def make_engine(name: str, workers: int | None = None, address: str | None = None, gpus: float = 0.0) -> Engine:

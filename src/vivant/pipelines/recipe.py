@@ -48,8 +48,9 @@ class Recipe:
         """The stages in full.
 
         Raises:
-            ConfigError: an unknown stage or setting, or two stages of one name.
+            ConfigError: an unknown stage, setting or term of the loss, or two stages of one name.
         """
+        terms = {term for stage in known.values() for term in stage.loss_weights}
         resolved = []
         for entry in self.stages:
             values = dict(entry)
@@ -57,6 +58,11 @@ class Recipe:
             if base not in known:
                 raise ConfigError(f"The method has no stage '{base}': use one of {sorted(known)}.")
             resolved.append(known[base].changed(values))
+            strange = sorted(set(resolved[-1].loss_weights) - terms)
+            if terms and strange:  # a method that weighs nothing in its own stages may know terms that they do not name
+                raise ConfigError(
+                    f"Stage '{resolved[-1].name}': no loss is called '{strange[0]}': use {sorted(terms)}."
+                )
         names = [stage.name for stage in resolved]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"The recipe's stages are {names}: name at least one, and each only once.")

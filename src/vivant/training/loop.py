@@ -160,6 +160,8 @@ class Trainer:
         self._captured(adversarial)
         self.done_steps += 1
         self._pending += 1
+        if self.step.lost:
+            self._drain()
 
     def one_unlogged(self, done: float) -> None:
         """One step at the fraction ``done`` of the stage whose losses nobody will read."""

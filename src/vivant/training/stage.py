@@ -79,6 +79,9 @@ class Stage:
         self._require(0 <= self.ema_decay < 1, f"ema_decay is {self.ema_decay}, give 0 to below 1")
         self._require(0 <= self.critics_from <= 1, f"critics_from is {self.critics_from}, give 0 to 1")
         self._require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}, give more than 0")
+        self._require(self.seconds is None or self.seconds > 0, f"seconds is {self.seconds}, give more than 0")
+        for name in ("warmup", "clip_norm", "weight_decay", "sample_every", "validate_every", "checkpoint_every"):
+            self._require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}, give 0 or more")
         self._require(all(v >= 0 for v in self.rates.values()), "a factor of rates is negative")
         self._require(self.lora_rank >= 0, f"lora_rank is {self.lora_rank}, give 0 or more")
         self._require(self.optimizer in OPTIMIZERS, f"there is no optimizer '{self.optimizer}', use {OPTIMIZERS}")

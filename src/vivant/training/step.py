@@ -97,6 +97,7 @@ class TrainStep:
         self._slot = torch.zeros(1, dtype=torch.int64, device=device)
         self._rate = torch.zeros((), device=device)
         self.names: list[str] = []
+        self.lost = False
         self._record: Tensor | None = None
 
     def fill(self, index: Tensor, slot: int, average_rate: float, seed: int) -> None:
@@ -155,8 +156,10 @@ class TrainStep:
         with self.autocast():
             terms, aux = self.objective.losses(batch, adversarial)
         total = torch.stack([t.float() for t in terms.values()]).sum()
-        (total * share).backward()
         values = {**terms, "total": total}
+        if self._is_lost(total):
+            return {k: v.detach().float() * share for k, v in values.items()}
+        (total * share).backward()
         if adversarial and self.critic_optimizer is not None:
             self._set_critics(True)
             with self.autocast():
@@ -164,6 +167,15 @@ class TrainStep:
             (torch.stack([t.float() for t in found.values()]).sum() * share).backward()
             values |= {f"critic_{k}": v for k, v in found.items()}
         return {k: v.detach().float() * share for k, v in values.items()}
+
+    def _is_lost(self, total: Tensor) -> bool:
+        """Whether there is nothing to learn from a loss, asked where the answer costs no waiting.
+
+        Kernels of the CPU may crash on gradients that are no numbers, and the run would end without naming the batch.
+        """
+        if self.device.type == "cpu" and parallel.world() == 1:
+            self.lost = self.lost or not bool(torch.isfinite(total))
+        return self.lost
 
     @torch.no_grad()
     def _write(self, values: dict[str, Tensor]) -> None:
