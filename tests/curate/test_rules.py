@@ -7,7 +7,7 @@ import pytest
 
 from vivant.core.errors import ConfigError
 from vivant.data.curate.alike import best_shift, duplicate_groups, people
-from vivant.data.curate.decide import split_people
+from vivant.data.curate.decide import Decision, _without_duplicates, split_people
 from vivant.data.curate.rules import Rule, preset_names, read_rules
 from vivant.data.curate.scorers.base import SCORERS, all_measures, scorer
 
@@ -60,8 +60,20 @@ def test_a_rule_says_what_is_wrong() -> None:
         ("rules: [{score: pose.mean, max: 3, limit: 4}]", "a rule is a mapping"),
         ("rules: []\nsplit: {}", "unknown key 'split'"),
         ("rules: []\nsplits: {train: -1}", "shares of"),
-        ("rules: []\nrequire: [money]", "require knows"),
+        ("rules: []\nrequire: [money]", "require is a list"),
         ("rules: [", "not YAML"),
+        ("rules: []\n3: a\nz: b", "unknown key '3'"),
+        ("rules: [{score: [pose.mean], max: 3}]", "no score"),
+        ("rules: [{score: pose.mean, max: 3, unless: [a]}]", "no score"),
+        ("rules: [{score: pose.mean, min: 5, max: 3}]", "at least 5 and at most 3"),
+        ("rules: []\nrequire: licence", "require is a list"),
+        ("rules: []\nrequire: [[licence]]", "require is a list"),
+        ("rules: []\nrequire: 3", "require is a list"),
+        ("rules: []\npeople: {distance: .nan}", "people must be"),
+        ("rules: []\npeople: {distance: -1}", "people must be"),
+        ("rules: []\npeople: {dist: 0.3}", "people must be"),
+        ("rules: []\nsplits: {train: .inf}", "shares of"),
+        ('rules: []\nduplicates: "no"', "true or false"),
     ],
 )
 def test_bad_rules_are_refused(tmp_path, text: str, problem: str) -> None:
@@ -91,6 +103,19 @@ def test_duplicates_move_their_lips_alike() -> None:
     still = {**same, "duplicates.lips": [10.0] * 100}
     assert duplicate_groups([still, still]) == []
     assert duplicate_groups([{}, {}]) == []
+
+
+@pytest.mark.parametrize(("detail", "kept"), [(107.0, "whole"), (140.0, "part")])
+def test_a_copy_that_was_cut_short_does_not_stand_for_the_whole(detail: float, kept: str) -> None:
+    """Unless it has clearly more detail: scores of parts of one recording differ by some percent."""
+    scores = {
+        "whole": {**clip(1), "resolution.effective": 100.0},
+        "copy": {**clip(1), "resolution.effective": 100.0},
+        "part": {**clip(1, 0, 68), "resolution.effective": detail},
+    }
+    found = [Decision(name, name, 0, 100 if name != "part" else 68, True) for name in sorted(scores)]
+    best = "copy" if kept == "whole" else kept  # of equals the first by name
+    assert [decision.id for decision in _without_duplicates(found, scores) if decision.keep] == [best]
 
 
 def test_people_are_told_apart_and_known_names_stay() -> None:

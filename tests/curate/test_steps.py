@@ -161,6 +161,32 @@ def test_report_and_data_set(work: Work, tmp_path, capsys) -> None:
     assert "another style" in capsys.readouterr().err
 
 
+def test_shards_follow_the_decisions(work: Work, tmp_path, capsys) -> None:
+    """The same command again, after it was stopped or with other thresholds, leaves the shards of what is kept now;
+    shards of anything else are not touched, and told before the work."""
+    shards, out = tmp_path / "shards", tmp_path / "set"
+    words = ["--work", str(work.folder), "--out", str(out), "--size", "64", "--masks", "none", "--workers", "1"]
+    decide(work, Rules("t", (), splits={"train": 1.0}))
+    assert main(["curate", "export", *words, "--shards", str(shards)]) == 0
+    assert len(read_data(shards)) == 3
+    decide(work, Rules("t", (Rule("sound.present", min=1),), splits={"val": 1.0}))
+    (shards / "draft").mkdir()
+    (shards / "draft" / "train-00000.tar").write_bytes(b"of an export that was killed")
+    assert main(["curate", "export", *words, "--shards", str(shards)]) == 0
+    assert [sample.row.split for sample in read_data(shards)] == ["val"]
+    assert [path.name for path in shards.glob("*.tar")] == ["val-00000.tar"] and not (shards / "draft").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "train-00000.tar").write_bytes(b"somebody's")
+    again = [*words[:2], "--out", str(tmp_path / "new"), *words[4:]]
+    for more, problem in ((["--shards", str(other)], "are not of"), (["--shards", str(shards)], "are not of"),
+                          (["--shards", str(tmp_path / "s"), "--shard-mb", "0"], "larger --shard-mb"),
+                          (["--quality", "99"], "knows no quality 99"), (["--workers", "0"], "0 workers")):  # fmt: skip
+        assert main(["curate", "export", *again, *more]) == 2
+        assert problem in capsys.readouterr().err
+    assert (other / "train-00000.tar").read_bytes() == b"somebody's" and not (tmp_path / "new").exists()
+
+
 def test_another_rate_tells_landmarks_between_frames(work: Work, tmp_path) -> None:
     decide(work, Rules("t", (Rule("sound.present", min=1),), splits={"train": 1.0}))
     words = ["--work", str(work.folder), "--out", str(tmp_path), "--size", "64", "--fps", "30", "--masks", "none"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RULES = "live-portrait"
 INCOMPLETE = 1
-"""Exit code when some videos could not be used; what could be is done."""
+"""Exit code when some videos gave nothing, or not all that they hold; what could be done is done."""
 
 
 class Part(NamedTuple):
@@ -138,7 +138,7 @@ def run_plan(args: argparse.Namespace) -> int:
 
 
 def run_score(args: argparse.Namespace) -> int:
-    """Cut videos into clips and score them; returns 1 if some videos could not be used."""
+    """Cut videos into clips and score them; returns 1 if some videos gave nothing, or not all."""
     from vivant.core.engines import make_engine
     from vivant.data.curate.files import write_json
     from vivant.data.curate.score import Done, Job, make_jobs, problems, run_job
@@ -160,7 +160,9 @@ def run_score(args: argparse.Namespace) -> int:
     took = time.monotonic() - started
     speed = f", {3600 * scored / took:.0f} clips an hour" if scored else ""
     bad = sum(1 for _ in problems(work))
-    print(f"{len(jobs)} videos looked at, {scored} of {clips} clips scored{speed}; {bad} videos could not be used.")
+    print(
+        f"{len(jobs)} videos looked at, {scored} of {clips} clips scored{speed}; {bad} videos gave nothing, or not all."
+    )
     return INCOMPLETE if bad else 0
 
 
@@ -191,12 +193,13 @@ def run_export(args: argparse.Namespace) -> int:
     """Write the data set; returns 1 if some clips could not be written."""
     from vivant.core.engines import make_engine
     from vivant.data.curate.decide import read_decisions
-    from vivant.data.curate.export import Done, Job, finish, make_jobs, run_job
+    from vivant.data.curate.export import Done, Job, finish, make_jobs, pack, run_job
 
     work, out = _work(args), Path(args.out)
+    _check_export(args)
     decisions = read_decisions(work)
-    jobs = make_jobs(work, decisions, out, _style(args))
     engine = make_engine(args.engine, args.workers, args.address)
+    jobs = make_jobs(work, decisions, out, _style(args))
 
     def lost(job: Job, why: str) -> Done:
         return Done(job.source.id, problem=why)
@@ -209,10 +212,19 @@ def run_export(args: argparse.Namespace) -> int:
     rows = finish(work, out, decisions)
     print(f"{len(rows)} clips in {out}")
     if args.shards and rows:
-        from vivant.data.shards import write_shards
-
-        print(f"{len(write_shards(out, args.shards, args.shard_mb * 2**20))} shards in {args.shards}")
+        print(f"{len(pack(out, Path(args.shards), args.shard_mb * 2**20))} shards in {args.shards}")
     return INCOMPLETE if bad else 0
+
+
+def _check_export(args: argparse.Namespace) -> None:
+    """Refuse what an export cannot do before any work is done for it."""
+    from vivant.data.curate.export import check_shards, check_style
+
+    check_folder(args.out)
+    check_style(Path(args.out), _style(args))
+    if args.shards:
+        check_folder(args.shards, "--shards")
+        check_shards(Path(args.out), Path(args.shards), args.shard_mb * 2**20)
 
 
 def _style(args: argparse.Namespace) -> Style:
@@ -236,9 +248,8 @@ def run_all(args: argparse.Namespace) -> int:
     """All steps."""
     from vivant.data.curate.rules import read_rules
 
-    check_folder(args.out)
     read_rules(args.rules)  # what is wrong with these is told before the long work
-    _style(args)
+    _check_export(args)
     codes = [step(args) for step in (run_plan, run_score, run_decide, run_report)]
     return max(*codes, run_export(args))
 

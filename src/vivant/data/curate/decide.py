@@ -18,6 +18,10 @@ from vivant.data.curate.rules import SPLITS, Rules
 from vivant.data.curate.score import read_scores
 from vivant.data.curate.words import Clip, Source, Work
 
+ALIKE_DETAIL = 0.1
+"""Two clips of one recording have the same detail if it differs by no more than this part: the score is that of the
+whole clip, and moves by as much between parts of it."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -78,18 +82,21 @@ def _judge(source: Source, clip: Clip, scores: dict[str, Any], rules: Rules) -> 
 
 
 def _without_duplicates(decisions: list[Decision], scores: dict[str, dict[str, Any]]) -> list[Decision]:
-    """Of each group of kept clips that are one recording the best stays: most detail, then the longest."""
+    """Of each group of kept clips that are one recording the best stays: of those with about the most detail the
+    longest, so that a copy that was cut short does not stand for the whole."""
 
-    def worth(decision: Decision) -> tuple[float, int, str]:
-        detail = scores[decision.id].get("resolution.effective") or 0.0
-        return (-float(detail), -decision.frames, decision.id)
+    def detail(decision: Decision) -> float:
+        return float(scores[decision.id].get("resolution.effective") or 0.0)
 
-    kept = sorted((decision for decision in decisions if decision.keep), key=worth)
+    kept = sorted((decision for decision in decisions if decision.keep), key=lambda decision: decision.id)
     groups = duplicate_groups([scores[decision.id] for decision in kept])
     same: dict[str, str] = {}
     for group in groups:
-        best, *others = (kept[number].id for number in sorted(group))
-        same |= dict.fromkeys(others, best)
+        members = [kept[number] for number in sorted(group)]
+        enough = (1 - ALIKE_DETAIL) * max(detail(member) for member in members)
+        good = [member for member in members if detail(member) >= enough]
+        best = max(good, key=lambda member: (member.frames, detail(member))).id  # of equals the first by name
+        same |= {member.id: best for member in members if member.id != best}
     return [
         replace(d, keep=False, reasons=[f"the same recording as {same[d.id]}"], same_as=same[d.id])
         if d.id in same

@@ -6,9 +6,12 @@ A clip is finished when its row is written, so that a stopped export goes on whe
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from vivant.core.errors import ConfigError, VivantError
 from vivant.data.curate.decide import Decision
@@ -17,8 +20,12 @@ from vivant.data.curate.files import read_clips, read_json, read_plan, write_jso
 from vivant.data.curate.score import Ear, is_setup
 from vivant.data.curate.words import Source, Work
 from vivant.data.manifest import Row, write_manifest
+from vivant.data.shards import write_shards
 from vivant.media.timeline import exact_rate
 from vivant.media.video import open_clip
+
+OF = "of.json"
+"""Beside shards: the data set that they hold."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ def make_jobs(work: Work, decisions: Iterable[Decision], out: Path, style: Style
     kept = [decision for decision in decisions if decision.keep]
     if not kept:
         raise ConfigError(f"{work.folder}: no clip is kept; see its report, and call decide with other rules.")
-    _fix_style(out, style.checked())
+    check_style(out, style.checked())
+    write_json(_style_path(out), _told(style))
     mine: dict[str, list[Decision]] = {}
     for decision in kept:
         row = read_json(row_path(out, decision.id))
@@ -60,12 +68,23 @@ def make_jobs(work: Work, decisions: Iterable[Decision], out: Path, style: Style
     return [Job(str(work.folder), str(out), sources[name], tuple(clips), style) for name, clips in mine.items()]
 
 
-def _fix_style(out: Path, style: Style) -> None:
-    path = out / "style.json"
-    before, now = read_json(path), {**asdict(style), "speech": list(style.speech)}
-    if before is not None and before != now:
+def check_style(out: Path, style: Style) -> None:
+    """Refuse a folder whose clips were written in another style.
+
+    Raises:
+        ConfigError: it holds such clips.
+    """
+    before = read_json(_style_path(out))
+    if before is not None and before != _told(style):
         raise ConfigError(f"{out} holds clips of another style ({before}): use it again, or another folder.")
-    write_json(path, now)
+
+
+def _style_path(out: Path) -> Path:
+    return out / "style.json"
+
+
+def _told(style: Style) -> dict[str, Any]:
+    return {**asdict(style), "speech": list(style.speech)}
 
 
 def run_job(job: Job) -> Done:
@@ -122,3 +141,35 @@ def finish(work: Work, out: Path, decisions: Iterable[Decision]) -> list[Row]:
     rows.sort(key=lambda row: row.id)
     write_manifest(out, rows)
     return rows
+
+
+def check_shards(out: Path, shards: Path, limit: int) -> None:
+    """Refuse a folder for shards that holds others than those of the data set ``out``.
+
+    Raises:
+        ConfigError: it does, or shards of ``limit`` bytes cannot be.
+    """
+    if limit < 2**20:
+        raise ConfigError("Shards of less than 1 MB cannot be written: give a larger --shard-mb.")
+    if any(shards.glob("*.tar")) and read_json(shards / OF) != str(out.resolve()):
+        raise ConfigError(f"{shards} holds shards that are not of {out}: choose another folder.")
+
+
+def pack(out: Path, shards: Path, limit: int) -> list[Path]:
+    """Write the data set ``out`` as shards of at most ``limit`` bytes, in the place of those that an earlier export of
+    it left there, whether whole or not.
+
+    Raises:
+        ConfigError: as :func:`check_shards`. MediaError: a file of the data set is missing.
+    """
+    check_shards(out, shards, limit)
+    draft = shards / "draft"
+    shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
+    new = write_shards(out, draft, limit)
+    write_json(shards / OF, str(out.resolve()))
+    for old in shards.glob("*.tar"):
+        old.unlink()
+    for path in new:
+        os.replace(path, shards / path.name)
+    draft.rmdir()
+    return [shards / path.name for path in new]

@@ -61,6 +61,8 @@ class Style:
         exact_rate(self.fps)
         if not 32 <= self.size <= 2048 or self.size % 8:
             raise ConfigError(f"Crops of {self.size} pixels cannot be made: give a multiple of 8 from 32 to 2048.")
+        if not 0 <= self.quality <= 51:
+            raise ConfigError(f"x264 knows no quality {self.quality}: give 0 (lossless) to 51.")
         if self.masks not in MASKS:
             raise ConfigError(f"Masks are one of {', '.join(MASKS)}, not '{self.masks}'.")
         strange = sorted(set(self.speech) - set(SPEECH_FEATURES))

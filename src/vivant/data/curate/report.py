@@ -79,7 +79,7 @@ def _numbers(work: Work, decisions: Sequence[Decision]) -> str:
     rows = [
         ("videos", len(plan)),
         ("hours of them", round(hours, 2)),
-        ("videos that could not be used", sum(1 for _ in problems(work))),
+        ("videos that gave nothing, or not all", sum(1 for _ in problems(work))),
         ("clips", found["clips"]),
         ("minutes of clips", round(found["seconds"] / 60, 1)),
         ("kept clips", found["kept"]),
@@ -238,7 +238,9 @@ def _problems(work: Work) -> str:
         if _has_no_clip(work, source):
             why.setdefault(source.path, []).append("no face was followed for long enough")
     rows = [(path, " Besides: ".join(texts)) for path, texts in why.items()]
-    return "<h2>Videos without clips</h2>" + (_table(("video", "why"), rows) if rows else "<p>None.</p>")
+    return "<h2>Videos that gave nothing, or not all</h2>" + (
+        _table(("video", "why"), rows) if rows else "<p>None.</p>"
+    )
 
 
 def _has_no_clip(work: Work, source: Source) -> bool:

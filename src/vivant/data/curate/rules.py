@@ -113,20 +113,25 @@ def read_rules(name: str) -> Rules:
 
 def _rules(values: Mapping[str, Any], path: Path) -> Rules:
     known = {"title", "about", "rules", "duplicates", "people", "splits", "require"}
-    strange = sorted(set(values) - known)
+    strange = [key for key in values if key not in known]
     if strange:
         raise ConfigError(f"{path} has the unknown key '{strange[0]}': use {', '.join(sorted(known))}.")
     rules = tuple(_rule(row, number, path) for number, row in enumerate(values["rules"], 1))
-    require = tuple(values.get("require") or ())
-    if not set(require) <= set(REQUIRABLE):
-        raise ConfigError(f"{path}: require knows {', '.join(REQUIRABLE)}, not {', '.join(map(str, require))}.")
-    try:
-        distance = float((values.get("people") or {}).get("distance", 0.4))
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path}: people must be a mapping such as {{distance: 0.4}}.") from error
+    require = values.get("require") or []
+    if not isinstance(require, list) or any(word not in REQUIRABLE for word in require):
+        raise ConfigError(f"{path}: require is a list of some of {', '.join(REQUIRABLE)}, not {require}.")
+    people = {} if values.get("people") is None else values["people"]
+    distance = (
+        _number(people.get("distance", 0.4)) if isinstance(people, dict) and set(people) <= {"distance"} else None
+    )
+    if distance is None or distance < 0:
+        raise ConfigError(f"{path}: people must be a mapping such as {{distance: 0.4}}, not {people}.")
+    duplicates = values.get("duplicates", True)
+    if not isinstance(duplicates, bool):
+        raise ConfigError(f"{path}: duplicates is true or false, not {duplicates!r}.")
     return Rules(
-        str(values.get("title", path.stem)), rules, str(values.get("about", "")), bool(values.get("duplicates", True)),
-        distance, _splits(values.get("splits"), path), require,
+        str(values.get("title", path.stem)), rules, str(values.get("about", "")), duplicates, distance,
+        _splits(values.get("splits"), path), tuple(require),
     )  # fmt: skip
 
 
@@ -137,7 +142,12 @@ def _splits(values: Any, path: Path) -> dict[str, float]:
         shares = {str(name): float(share) for name, share in dict(values).items()}
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}: splits must be a mapping of names to shares.") from error
-    if not shares or not set(shares) <= set(SPLITS) or min(shares.values()) < 0 or not sum(shares.values()) > 0:
+    if (
+        not shares
+        or not set(shares) <= set(SPLITS)
+        or min(shares.values()) < 0
+        or not 0 < sum(shares.values()) < math.inf
+    ):
         raise ConfigError(f"{path}: splits are shares of {', '.join(SPLITS)}, not {shares}.")
     return shares
 
@@ -149,11 +159,13 @@ def _rule(row: Any, number: int, path: Path) -> Rule:
         raise ConfigError(f"{where}: a rule is a mapping with 'score' and some of {', '.join(sorted(names))}.")
     measures = all_measures()
     for key in ("score", "unless"):
-        if row.get(key) and row[key] not in measures:
+        if row.get(key) and (not isinstance(row[key], str) or row[key] not in measures):
             raise ConfigError(f"{where}: there is no score '{row[key]}'; vivant curate scorers lists them.")
     limits: Sequence[Any] = [row.get(key) for key in ("min", "max")]
     if all(limit is None for limit in limits) or any(limit is not None and _number(limit) is None for limit in limits):
         raise ConfigError(f"{where}: give 'min', 'max' or both, as numbers.")
+    if None not in limits and limits[0] > limits[1]:
+        raise ConfigError(f"{where}: no score is at least {limits[0]} and at most {limits[1]}.")
     if row.get("missing", "fail") not in ("fail", "pass"):
         raise ConfigError(f"{where}: missing is 'fail' or 'pass'.")
-    return Rule(**{"why": row["score"], **row})
+    return Rule(**{**row, "why": str(row.get("why") or row["score"])})
