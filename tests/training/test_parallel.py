@@ -14,6 +14,7 @@ from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
 from vivant.training.checkpoint import latest_checkpoint, load_checkpoint
+from vivant.training.features import PerceptualDistance
 from vivant.training.loop import LoopOptions, Trainer
 from vivant.training.shared_norm import share_norms
 
@@ -71,6 +72,19 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, shard: str) -> None
         assert losses(both) == pytest.approx(log, rel=1e-5)
     # noise, batch norms and parts of the batch are those of one process, so the curves are, too
     assert losses(both) == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+def test_losses_and_neighbours_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    """Pictures of very different contrast: a divisor of each process's own would tell."""
+    generator = torch.Generator().manual_seed(0)
+    contrast = torch.tensor([0.05, 0.1, 0.9, 1.0]).view(4, 1, 1, 1)
+    ours, theirs = (torch.rand(4, 3, 64, 64, generator=generator) * contrast for _ in range(2))
+    torch.save({"ours": ours, "theirs": theirs}, tmp_path / "images.pt")
+    assert [process.wait(timeout=120) for process in start(tmp_path, "whole")] == [0, 0]
+    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    whole = PerceptualDistance(torch.device("cpu"))(ours, theirs)
+    assert float(sum(part["loss"] for part in found) / 2) == pytest.approx(float(whole), rel=1e-6)
+    assert torch.equal(torch.cat([part["rows"] for part in found]), ours.roll(1, 0))
 
 
 def test_a_bad_batch_of_one_process_stops_both_and_is_named(tmp_path: Path) -> None:

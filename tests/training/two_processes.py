@@ -11,7 +11,9 @@ from torch import nn
 from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 
 from vivant.training import parallel
+from vivant.training.features import PerceptualDistance
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.training.randomness import batch_mean, rolled, whole_batch
 from vivant.training.sharding import is_split, local
 from vivant.training.stage import Stage
 
@@ -29,9 +31,24 @@ def resume_from_the_middle(out: Path, device: torch.device, stage: Stage, wanted
     assert all(torch.equal(value, found[name]) for name, value in wanted.state_dict().items())
 
 
+def ask_for_the_whole_batch(out: Path, device: torch.device) -> None:
+    """What a loss is divided by, and the neighbour in the batch; see test_parallel.py for what must come out."""
+    part, images = slice(2 * parallel.rank(), 2 * parallel.rank() + 2), torch.load(out / "images.pt")
+    with whole_batch(2):
+        loss = PerceptualDistance(device)(images["ours"][part], images["theirs"][part])
+        rows = rolled(images["ours"][part])
+    if parallel.rank() == 0:  # a sheet, which this process alone draws
+        assert torch.equal(rolled(rows), rows.roll(1, 0)) and batch_mean(loss) is loss
+    torch.save({"loss": loss, "rows": rows}, out / f"rank{parallel.rank()}.pt")
+    parallel.stop()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     device = parallel.start(torch.device("cpu"))
+    if sys.argv[2] == "whole":
+        ask_for_the_whole_batch(Path(sys.argv[1]), device)
+        sys.exit()
     stage = toy_stage(
         critics_from=0.5,
         accumulate=2,

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vivant.core.facemesh import TRAINING_POINTS
 from vivant.metrics.nets.lite0 import imagenet_trunk
 from vivant.nn.efficientnet import freeze, perceptual_features
+from vivant.training.randomness import batch_mean
 
 DEEPEST_TAP = 10  # block index of the coarsest perceptual feature (stride 16)
 
@@ -31,7 +32,7 @@ class PerceptualDistance(nn.Module):
         total = image.new_zeros((), dtype=torch.float32)
         for ours, theirs in zip(perceptual_features(self.net, image), wanted):  # type: ignore[arg-type]
             theirs = theirs.float()
-            total = total + (ours.float() - theirs).abs().mean() / (theirs.abs().mean() + 1e-3)
+            total = total + (ours.float() - theirs).abs().mean() / (batch_mean(theirs.abs().mean()) + 1e-3)
         return total
 
 

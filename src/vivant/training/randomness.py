@@ -1,7 +1,8 @@
-"""Random numbers that do not depend on the number of processes.
+"""Random numbers, and what else a step says of its whole batch, that do not depend on the number of processes.
 
 Every process draws for the whole batch and keeps the rows of its own samples, so that one process and many see the same
-noise on the same sample. The numbers are cheap beside the step; nothing of an objective has to know of it.
+noise on the same sample. The numbers are cheap beside the step; nothing of an objective has to know of it. What an
+objective does know of the whole batch it asks :func:`batch_mean` and :func:`rolled` for.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -19,6 +21,8 @@ from vivant.training import parallel
 
 _SHAPED = (torch.rand, torch.randn)
 _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
+_inside: list[WholeBatch] = []
+"""Training steps of several processes that run now; sheets and validations, which may run in one alone, are none."""
 
 
 class WholeBatch(TorchFunctionMode):
@@ -32,6 +36,15 @@ class WholeBatch(TorchFunctionMode):
     def __init__(self, samples: int) -> None:
         super().__init__()
         self.samples, self.rank, self.world = samples, parallel.rank(), parallel.world()
+
+    def __enter__(self) -> WholeBatch:
+        _inside.append(self)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        _inside.pop()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -67,6 +80,33 @@ class WholeBatch(TorchFunctionMode):
 def whole_batch(samples: int) -> AbstractContextManager[Any]:
     """:class:`WholeBatch` if there are several processes; alone nothing, since it would look at every call of torch."""
     return WholeBatch(samples) if parallel.world() > 1 else nullcontext()
+
+
+@torch.no_grad()
+def batch_mean(value: Tensor) -> Tensor:
+    """A mean over this process's samples becomes that over the whole batch; without gradient.
+
+    For what a loss is divided by: parts with divisors of their own would not add up to the loss of the whole.
+    """
+    if not _inside:
+        return value
+    mean = value.detach().float().clone()
+    dist.all_reduce(mean)
+    return (mean / _inside[-1].world).to(value.dtype)
+
+
+@torch.no_grad()
+def rolled(x: Tensor) -> Tensor:
+    """Rows (B, ...) moved by one, row i is row i - 1 of the whole batch: something of another sample; without gradient.
+
+    A process with one sample would otherwise find nobody but that sample itself.
+    """
+    if not _inside:
+        return x.roll(1, 0)
+    last = x[-1:].contiguous()
+    lasts = [torch.empty_like(last) for _ in range(_inside[-1].world)]
+    dist.all_gather(lasts, last)
+    return torch.cat([lasts[_inside[-1].rank - 1], x[:-1]])
 
 
 def _shape(args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[int, ...]:

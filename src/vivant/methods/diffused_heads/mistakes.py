@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from vivant.methods.diffused_heads.guard import coarse, grain
 from vivant.nn.geometry import grid_2d, sample_2d
+from vivant.training.randomness import rolled
 
 _BEND = 0.02
 """Standard deviation of each of two random fields in halves of the side; both reach about 3 % of the side."""
@@ -53,7 +54,7 @@ def mistaken(motion: Tensor, identity: Tensor, strength: float, generator: Gener
     lift = _COLOUR * amount * uniform(-1, 1, 1, 3, 1, 1)
     motion = motion * gain + lift
     portrait = identity[:, None]
-    foreign = torch.where(uniform(0, 1, 1, 1, 1, 1) < 0.5, portrait, motion.roll(1, 0))
+    foreign = torch.where(uniform(0, 1, 1, 1, 1, 1) < 0.5, portrait, rolled(motion))
     replaced = _rectangles(motion, uniform) & (uniform(0, 1, 1, 1, 1, 1) < _REPLACED * strength)
     motion = torch.where(replaced, foreign, motion)
     chance, oldest = uniform(0, 1, 1, 1, 1, 1), torch.arange(motion.shape[1], device=device).view(1, -1, 1, 1, 1) == 0

@@ -31,6 +31,7 @@ from vivant.methods.live_portrait.reconstruct import (
 from vivant.nn.geometry import grid_2d
 from vivant.training.augment import AugmentConfig, PairAugment
 from vivant.training.features import LandmarksInPicture
+from vivant.training.randomness import rolled
 from vivant.training.stage import Stage
 
 NETS = {"stitching": "retarget_shoulder", "eyes": "retarget_eye", "lips": "retarget_mouth"}
@@ -68,7 +69,7 @@ class RetargetingObjective:
         batch["target"] = torch.rand(count, 1, device=device, generator=generator)
         if self.stage.name == "stitching":
             for name in ("driver_seen", "driver_landmarks"):
-                batch[name] = batch[name].roll(1, 0)
+                batch[name] = rolled(batch[name])
         return batch
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
