@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +17,11 @@ from vivant.core.errors import ConfigError
 from vivant.core.spec import Capabilities, MethodSpec
 from vivant.pipelines import learners
 from vivant.pipelines import train as pipeline
-from vivant.pipelines.recipe import make_recipe, read_recipe, with_settings
+from vivant.pipelines.recipe import check_losses, make_recipe, read_recipe, with_settings
 from vivant.training.stage import Stage
 
 torch.set_num_threads(1)
+RECIPES = Path(__file__).parents[2] / "recipes"
 SPEC = MethodSpec("toy", "Toy", "", "", "toy_method", Capabilities(trainable=True), ("small",), "small")
 RECIPE = """
 method: toy
@@ -123,9 +126,19 @@ def test_a_dry_run_measures_every_stage_and_leaves_nothing(place: Path, capsys: 
 def test_a_misspelt_term_of_the_loss_is_named() -> None:
     known = {name: Stage(name, ("net",), 1, 1, loss_weights={name: 1.0}) for name in ("pixel", "lips")}
     entry = {"name": "pixel", "loss_weights": {"lips": 2.0}}  # a term of another stage of the method
-    assert make_recipe({"stages": [entry]}, "a recipe").resolve(known)[0].loss_weights == {"pixel": 1.0, "lips": 2.0}
-    with pytest.raises(ConfigError, match="no loss is called 'pixle'"):
-        make_recipe({"stages": [{"name": "pixel", "loss_weights": {"pixle": 2.0}}]}, "a recipe").resolve(known)
+    teacher = SimpleNamespace(STAGES=known, LOSSES=("more",))
+    check_losses(make_recipe({"stages": [entry]}, "a recipe").resolve(known), teacher)
+    for term in ("pixle", "more"):
+        stages = make_recipe({"stages": [{"name": "pixel", "loss_weights": {term: 2.0}}]}, "a recipe").resolve(known)
+        with pytest.raises(ConfigError, match="no loss is called 'pixle'") if term == "pixle" else nullcontext():
+            check_losses(stages, teacher)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_recipe_weighs_terms_that_its_method_knows(path: Path) -> None:
+    recipe = read_recipe(path)
+    teacher = learners.find_learner(recipe.method).part("train")
+    check_losses(recipe.resolve(teacher.STAGES), teacher)
 
 
 def test_an_old_run_is_not_overwritten(place: Path) -> None:

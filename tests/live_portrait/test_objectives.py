@@ -79,6 +79,8 @@ def test_pictures_larger_than_the_input_are_the_target(face) -> None:
     assert objective._target(batch, made) is batch["driver_target"] and batch["driver_target"].shape[-1] == 512
     small = fit_input({"source_image": torch.zeros(1, 3, 256, 256)}, 256)
     assert "driver_target" not in small
+    with pytest.raises(ConfigError, match="frames of 128 px, the preset takes 256"):
+        fit_input({"source_image": torch.zeros(1, 3, 128, 128)}, 256)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "tiny-published"])

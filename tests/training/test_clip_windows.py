@@ -19,7 +19,7 @@ from vivant.data.manifest import Row, read_manifest, write_manifest
 from vivant.media.writer import VideoWriter
 from vivant.methods.v_express.weights import describe, load_modules, save_modules
 from vivant.nn.geometry import box_mask
-from vivant.training.clip_arrays import face_arrays
+from vivant.training.clip_arrays import face_arrays, read_poses
 from vivant.training.clips import DrivenWindows, PersonWindows, TalkingWindows
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -88,6 +88,19 @@ def test_people(people):
     data = PersonWindows.load(people, length=3, codec="tiny", size=64, blocks=3)
     assert data.arrays["drawing"].shape == (4 * FRAMES, 3, 64, 64) and data.arrays["drawing"].dtype == torch.uint8
     assert data.arrays["look"].shape == (2 * FRAMES, 24) and data.mirrored == ("latents", "drawing")
+
+
+def test_people_that_were_curated(talking, people, tmp_path):
+    """Curation keeps bodies in ``extra``, beside the labels of the face."""
+    folder = tmp_path / "data"
+    shutil.copytree(talking, folder)
+    for name in ("a", "b"):
+        with np.load(people / f"{name}.npz") as labels:
+            np.savez_compressed(folder / f"{name}.extra.npz", body=labels["pose"].astype(np.float16))
+    rows = read_manifest(folder)
+    write_manifest(folder, [replace(row, extra=f"{row.id}.extra.npz") for row in rows])
+    found = read_poses(folder, read_manifest(folder))
+    np.testing.assert_allclose(found, read_poses(people, read_manifest(people)), atol=1e-3)
 
 
 def test_folders_that_do_not_fit_are_refused(talking, people, tmp_path):

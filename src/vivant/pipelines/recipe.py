@@ -48,9 +48,8 @@ class Recipe:
         """The stages in full.
 
         Raises:
-            ConfigError: an unknown stage, setting or term of the loss, or two stages of one name.
+            ConfigError: an unknown stage or setting, or two stages of one name.
         """
-        terms = {term for stage in known.values() for term in stage.loss_weights}
         resolved = []
         for entry in self.stages:
             values = dict(entry)
@@ -58,15 +57,25 @@ class Recipe:
             if base not in known:
                 raise ConfigError(f"The method has no stage '{base}': use one of {sorted(known)}.")
             resolved.append(known[base].changed(values))
-            strange = sorted(set(resolved[-1].loss_weights) - terms)
-            if terms and strange:  # a method that weighs nothing in its own stages may know terms that they do not name
-                raise ConfigError(
-                    f"Stage '{resolved[-1].name}': no loss is called '{strange[0]}': use {sorted(terms)}."
-                )
         names = [stage.name for stage in resolved]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"The recipe's stages are {names}: name at least one, and each only once.")
         return resolved
+
+
+def check_losses(stages: Sequence[Stage], teacher: Any) -> None:
+    """Refuse terms of the loss that a method's ``train.py`` does not know: those that its stages weigh, and those that
+    it names in ``LOSSES`` besides. Of a method whose stages weigh nothing nothing is known.
+
+    Raises:
+        ConfigError: a stage weighs another term.
+    """
+    known = {term for stage in teacher.STAGES.values() for term in stage.loss_weights}
+    terms = known | set(getattr(teacher, "LOSSES", ()))
+    for stage in stages:
+        strange = sorted(set(stage.loss_weights) - terms)
+        if known and strange:
+            raise ConfigError(f"Stage '{stage.name}': no loss is called '{strange[0]}': use {sorted(terms)}.")
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:

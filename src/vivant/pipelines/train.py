@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vivant.core.errors import ConfigError
 from vivant.pipelines.inputs import check_folder
 from vivant.pipelines.learners import find_config, find_learner
-from vivant.pipelines.recipe import Recipe, only_stage, read_recipe, with_settings, write_resolved
+from vivant.pipelines.recipe import Recipe, check_losses, only_stage, read_recipe, with_settings, write_resolved
 from vivant.pipelines.trained import Keeper
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ class Run:
         if configured is not None:
             self.config = configured(self.config, recipe.samples)
         self.stages = as_launched(recipe.resolve(self.teacher.STAGES), os.environ)
+        check_losses(self.stages, self.teacher)
         self.keeper = Keeper(self.spec, self.config, recipe)
         self.device = _device(args.device)
         if not args.resume and not args.dry_run and any(out.glob("*/checkpoints/latest")):

@@ -127,24 +127,33 @@ def draw_all(poses: np.ndarray, draw: Callable[[np.ndarray], np.ndarray], flip: 
 
 
 def read_poses(root: Path, rows: Sequence[Row]) -> np.ndarray:
-    """Body keypoints (N, P, 3) of the labels of all clips.
+    """Body keypoints (N, P, 3) of all clips: ``pose`` of the labels, or ``body`` that a curation kept beside them.
 
     Raises:
-        MediaError: labels without poses.
+        MediaError: clips without poses.
     """
     found = []
     for row in rows:
         try:
-            with np.load(root / row.labels, allow_pickle=False) as labels:
-                pose = labels["pose"].astype(np.float32)
+            pose = _array(root / row.labels, "pose")
+            if pose is None and row.extra:
+                pose = _array(root / row.extra, "body")
         except ARRAY_ERRORS as error:
+            raise MediaError(f"Labels of {row.id} in {root} cannot be read ({error}): label the clip again.") from error
+        if pose is None:
             raise MediaError(
-                f"The labels {root / row.labels} hold no poses ({error}): label the clip again."
-            ) from error
+                f"The labels {root / row.labels} hold no poses: make them so, or curate the clips with --body."
+            )
+        pose = pose.astype(np.float32)
         if pose.shape[0] != row.frames or pose.ndim != 3 or pose.shape[2] != 3:
             raise MediaError(f"The labels {root / row.labels} hold poses of shape {pose.shape}: label the clip again.")
         found.append(pose)
     return np.concatenate(found)
+
+
+def _array(path: Path, name: str) -> np.ndarray | None:
+    with np.load(path, allow_pickle=False) as file:
+        return file[name] if name in file.files else None
 
 
 def read_heard(root: Path, rows: Sequence[Row], encoder: str, numbers: int, device: torch.device) -> dict[str, Tensor]:

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 from vivant.methods.diffused_heads.guard import coarse, grain
 from vivant.nn.geometry import grid_2d, sample_2d
-from vivant.training.randomness import rolled
 
 _BEND = 0.02
 """Standard deviation of each of two random fields in halves of the side; both reach about 3 % of the side."""
@@ -40,9 +39,17 @@ _COARSER = ((8, 0.3), (16, 0.2))
 Uniform = Callable[..., Tensor]
 
 
-def mistaken(motion: Tensor, identity: Tensor, strength: float, generator: Generator | None) -> Tensor:
+def before(rows: Tensor) -> Tensor:
+    """For each row the one before it, for the first the last."""
+    return rows.roll(1, 0)
+
+
+def mistaken(
+    motion: Tensor, identity: Tensor, strength: float, generator: Generator | None,
+    neighbour: Callable[[Tensor], Tensor] = before,
+) -> Tensor:  # fmt: skip
     """Motion frames (B, M, 3, S, S) in -1..1 with mistakes of ``strength`` 0..1 in geometry, colour and content;
-    ``identity`` (B, 3, S, S) is the portrait."""
+    ``identity`` (B, 3, S, S) is the portrait, ``neighbour`` gives each row another sample's."""
     count, device = len(motion), motion.device
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -54,7 +61,7 @@ def mistaken(motion: Tensor, identity: Tensor, strength: float, generator: Gener
     lift = _COLOUR * amount * uniform(-1, 1, 1, 3, 1, 1)
     motion = motion * gain + lift
     portrait = identity[:, None]
-    foreign = torch.where(uniform(0, 1, 1, 1, 1, 1) < 0.5, portrait, rolled(motion))
+    foreign = torch.where(uniform(0, 1, 1, 1, 1, 1) < 0.5, portrait, neighbour(motion))
     replaced = _rectangles(motion, uniform) & (uniform(0, 1, 1, 1, 1, 1) < _REPLACED * strength)
     motion = torch.where(replaced, foreign, motion)
     chance, oldest = uniform(0, 1, 1, 1, 1, 1), torch.arange(motion.shape[1], device=device).view(1, -1, 1, 1, 1) == 0

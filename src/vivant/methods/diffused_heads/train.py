@@ -24,6 +24,7 @@ from vivant.methods.diffused_heads.guard import coarse, grey
 from vivant.methods.diffused_heads.mistakes import mistaken, roughened
 from vivant.methods.diffused_heads.unet import UNet
 from vivant.training.protocol import Batch
+from vivant.training.randomness import rolled
 from vivant.training.stage import Stage
 
 SAMPLES = "vivant.data.talking:TalkingFrames"
@@ -115,7 +116,7 @@ class Objective:
         """Motion frames (B, M, 3, S, S) as the net sees them (B, channels, S, S), with mistakes if asked."""
         config = self.config
         if self._drift:
-            motion = mistaken(motion, identity, self._drift, generator)
+            motion = mistaken(motion, identity, self._drift, generator, rolled)
         shown = torch.cat([grey(m) if config.grey_motion else m for m in motion.unbind(1)], 1)
         if self._drift:
             return roughened(shown, config.motion_coarse, self._drift, generator)

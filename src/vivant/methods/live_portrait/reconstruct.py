@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vivant.core.errors import ConfigError
 from vivant.core.facemesh import TRAINING_POINTS
 from vivant.methods.live_portrait.algebra import (
     Groups,
@@ -57,8 +58,15 @@ def label_rows(parts: Parts, device: torch.device) -> Groups:
 
 def fit_input(batch: Batch, size: int) -> Batch:
     """Pictures larger than the nets' input are made smaller; the driver's is kept as ``driver_target``, because the
-    decoder may paint finer than the input (paper: 256 in, 512 out)."""
-    if batch["source_image"].shape[-1] <= size:
+    decoder may paint finer than the input (paper: 256 in, 512 out).
+
+    Raises:
+        ConfigError: they are smaller.
+    """
+    side = batch["source_image"].shape[-1]
+    if side < size:
+        raise ConfigError(f"The data has frames of {side} px, the preset takes {size}: make the data anew that large.")
+    if side == size:
         return batch
     names = ("source_image", "driver_image", "driver_seen")
     small = {n: F.interpolate(batch[n], (size, size), mode="bilinear", antialias=True) for n in names}

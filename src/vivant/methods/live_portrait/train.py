@@ -58,6 +58,10 @@ STAGES: dict[str, Stage] = {
 }  # fmt: skip
 
 
+LOSSES = ("seen",)
+"""Terms of the loss that no stage weighs by itself, for recipes."""
+
+
 def finetune(config: Config, group: str) -> dict[str, Any]:
     """The recipe for one person's recording, whose clips are of ``group``: the nets of stage I at a low rate; the
     retargeting nets stay, since keypoints keep their meaning."""
