@@ -217,7 +217,9 @@ def test_the_manifest_says_what_the_plan_says_now(work: Work, raw: Path, tmp_pat
     out = tmp_path / "set"
     for job in make_exports(work, decisions, out, Style(size=64, masks="none")):
         export_job(job)
+    (out / "clips" / ".good.mp4.0123.part").write_bytes(b"of a worker that was killed")
     assert {row.licence for row in finish(work, out, decisions)} == {"MIT"}
+    assert not list((out / "clips").glob(".*"))
     other = Work(tmp_path / "work")
     shutil.copytree(work.folder, other.folder)
     make_plan(other, [raw], Settings(shortest=15), {"licence": "CC0-1.0", "consent": "asked", "origin": "us"})

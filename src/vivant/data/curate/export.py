@@ -129,7 +129,8 @@ def _export(job: Job) -> Iterator[str]:
 
 
 def finish(work: Work, out: Path, decisions: Iterable[Decision]) -> list[Row]:
-    """Write the manifest of all kept clips that are exported, in order of their names.
+    """Write the manifest of all kept clips that are exported, in order of their names, and clear away what killed
+    workers left half-written.
 
     Licence, consent, credit and origin are what the plan says now, not what it said when a clip was written.
     """
@@ -138,6 +139,8 @@ def finish(work: Work, out: Path, decisions: Iterable[Decision]) -> list[Row]:
         values = read_json(row_path(out, decision.id)) if decision.keep else None
         if values is not None:
             rows.append(replace(Row(**values), **said_of(plan[decision.source])))
+    for left in (out / "clips").glob(".*.part"):
+        left.unlink(missing_ok=True)
     rows.sort(key=lambda row: row.id)
     write_manifest(out, rows)
     return rows
