@@ -93,6 +93,11 @@ def test_a_bad_batch_of_one_process_stops_both_and_is_named(tmp_path: Path) -> N
     assert len(names) == 8 and "clip3" in names  # of the whole batch, wherever it was
 
 
+def test_no_process_goes_back_through_a_loss_that_is_no_number_anywhere(tmp_path: Path) -> None:
+    assert [process.wait(timeout=60) for process in start(tmp_path, "lost")] == [0, 0]
+    assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in range(2)] == ["0 True", "0 True"]
+
+
 def test_alone_nothing_is_shared() -> None:
     assert (parallel.rank(), parallel.world()) == (0, 1)
     assert parallel.agree(2.5, True, torch.device("cpu")) == (2.5, True)

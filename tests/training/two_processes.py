@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -13,6 +15,7 @@ from toy import ToyObjective, ToySamples, toy_modules, toy_stage
 from vivant.training import parallel
 from vivant.training.features import PerceptualDistance
 from vivant.training.loop import LoopOptions, Trainer
+from vivant.training.options import DivergedError
 from vivant.training.randomness import batch_mean, rolled, whole_batch
 from vivant.training.sharding import is_split, local
 from vivant.training.stage import Stage
@@ -43,11 +46,31 @@ def ask_for_the_whole_batch(out: Path, device: torch.device) -> None:
     parallel.stop()
 
 
+def lose_a_step(out: Path, device: torch.device) -> None:
+    """The loss of the second process alone is no number; writes how many weights got a gradient, and `lost`."""
+
+    class Broken(ToyObjective):  # type: ignore[misc]
+        def losses(self, *given: Any) -> Any:
+            terms, aux = super().losses(*given)
+            factor = float("nan") if parallel.rank() else 1.0
+            return {name: value * factor for name, value in terms.items()}, aux
+
+    trainer = Trainer(toy_modules(), None, toy_stage(), Broken, ToySamples(), out, device, LoopOptions(log_every=5))
+    with contextlib.suppress(DivergedError):
+        trainer.one_unlogged(0.0)
+    learned = sum(bool(p.grad is not None and p.grad.any()) for p in trainer.modules["net"].parameters())
+    (out / f"rank{parallel.rank()}.txt").write_text(f"{learned} {trainer.step.lost}")
+    parallel.stop()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     device = parallel.start(torch.device("cpu"))
     if sys.argv[2] == "whole":
         ask_for_the_whole_batch(Path(sys.argv[1]), device)
+        sys.exit()
+    if sys.argv[2] == "lost":
+        lose_a_step(Path(sys.argv[1]), device)
         sys.exit()
     stage = toy_stage(
         critics_from=0.5,

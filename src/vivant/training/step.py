@@ -172,9 +172,10 @@ class TrainStep:
         """Whether there is nothing to learn from a loss, asked where the answer costs no waiting.
 
         Kernels of the CPU may crash on gradients that are no numbers, and the run would end without naming the batch.
+        Several processes agree: one that left the step alone would leave the others waiting for its gradients.
         """
-        if self.device.type == "cpu" and parallel.world() == 1:
-            self.lost = self.lost or not bool(torch.isfinite(total))
+        if self.device.type == "cpu":
+            self.lost = self.lost or parallel.agree(0.0, not bool(torch.isfinite(total)), self.device)[1]
         return self.lost
 
     @torch.no_grad()
