@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 tools/check_shared_norm.py
 
 Prints the largest differences of output, gradients and running statistics, relative to the largest value of each, for
-pictures, volumes and vectors in float32 and, under autocast, bfloat16; exit code 1 where one of float32 is above 1e-4.
+pictures, volumes and vectors in float32 and bfloat16 (weights in float32); exit code 1 where one of float32 is above
+1e-4.
 """
 
 from __future__ import annotations

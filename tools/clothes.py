@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vivant.data.manifest import read_manifest
 from vivant.media.video import open_clip
 from vivant.metrics.image import ssim
 from vivant.metrics.nets.lite0 import Lite0, distance
@@ -30,18 +31,15 @@ def crop(frame: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 def likeness(people: Path, run: Path) -> dict[str, list[float]]:
     """SSIM and feature distance (lite0) of the crops of every fourth frame, a mean for each clip of ``run``."""
-    rows = {}
-    for line in (people / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        rows[row["id"]] = row
+    rows = {row.id: row for row in read_manifest(people)}
     meter = Lite0("cpu")
     found: dict[str, list[float]] = {"ssim": [], "feat-lite0": []}
     for record in sorted((run / "clips").glob("*.json")):
         row = rows[json.loads(record.read_text(encoding="utf-8"))["id"]]
-        pose = np.load(people / row["labels"])["pose"]
+        pose = np.load(people / row.labels)["pose"]
         pairs = []
         frames = zip(
-            open_clip(run / "generated" / f"{record.stem}.mp4").frames, open_clip(people / row["video"]).frames
+            open_clip(run / "generated" / f"{record.stem}.mp4").frames, open_clip(people / str(row.video)).frames
         )
         for number, (made, true) in enumerate(frames):
             if number % EVERY == EVERY - 1:

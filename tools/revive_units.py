@@ -30,10 +30,7 @@ def seen_map(extractor: MotionExtractor, data: FaceClips, pictures: int) -> Tens
     """(N, 3456): what M's map shows on ``pictures`` frames spread over the data."""
     rows = []
     for some in torch.linspace(0, len(data.frames) - 1, min(pictures, len(data.frames))).long().split(32):
-        image = data.frames[some].permute(0, 3, 1, 2).float() / 255
-        side = (extractor.size, extractor.size)
-        image = torch.nn.functional.interpolate(image, side, mode="bilinear", antialias=True)
-        rows.append(extractor.reduce(extractor.trunk(image)).flatten(1))
+        rows.append(extractor.map(data.frames[some].permute(0, 3, 1, 2).float() / 255))
     return torch.cat(rows)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clothes import crop, likeness
 
+from vivant.data.manifest import Row, write_manifest
 from vivant.media.writer import VideoWriter
 
 
@@ -41,8 +42,8 @@ def test_equal_clothes_are_alike_and_others_are_not(tmp_path: Path) -> None:
 
     write(people / "clips" / "a.mp4", coat)
     np.savez(people / "clips" / "a.npz", pose=np.stack([standing(0.0)] * 8))
-    row = {"id": "a", "labels": "clips/a.npz", "video": "clips/a.mp4"}
-    (people / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    row = Row("a", "a", "test", "clip", "people", 8, 25.0, 128, "clips/a.npz", video="clips/a.mp4")
+    write_manifest(people, [row])
     found = {}
     for name, made in (("same", coat), ("other", 255 - coat)):
         for folder in ("clips", "generated"):

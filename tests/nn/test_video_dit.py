@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from dits import FRAMES, SIZES, alive, inputs, randn
 from torch import nn
 from torch._dynamo.testing import CompileCounter
-from waking import wake
 
 from vivant.core.errors import ConfigError
 from vivant.nn.driven_encoder import DrivenEncoder
@@ -16,34 +16,6 @@ from vivant.nn.pixart import PixArtConfig
 from vivant.nn.temporal import TemporalTransformer
 from vivant.nn.transformer import Strength
 from vivant.nn.video_dit import ReferenceDiT, VideoDiT
-
-SIZES = PixArtConfig(
-    width=32, heads=2, depth=4, side=8, context=12, injected=2, temporal_heads=2, groups=4, positions=8
-)
-FRAMES = 3
-
-
-def randn(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def alive(net, seed=0):
-    """Everything that starts at zero gets numbers, so that every path shows."""
-    torch.manual_seed(seed)
-    wake(net)
-    if isinstance(net, VideoDiT):
-        nn.init.normal_(net.pos_embed.proj.weight, std=0.2)
-    return net.eval()
-
-
-def inputs(config=SIZES, rows=1, masks=False):
-    side, extra = config.side, config.extra
-    added = randn(1, rows, FRAMES, extra + 2 * masks, side, side)
-    if masks:
-        added[:, :, extra:] = 0
-        added[:, :, extra, 5:7, 2:6] = 1  # mouth
-        added[:, :, extra + 1, 1:3, 1:7] = 1  # driven
-    return randn(0, rows, FRAMES, config.channels, side, side), added, randn(2, rows, FRAMES, 5, config.context)
 
 
 @torch.inference_mode()

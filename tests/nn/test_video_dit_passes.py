@@ -6,39 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from dits import FRAMES, SIZES, alive, inputs, randn
 from torch import nn
 from torch.nn import functional as F
-from waking import wake
 
 from vivant.nn.attention import Blind, attention
-from vivant.nn.pixart import PixArtBlock, PixArtConfig, modulated
+from vivant.nn.pixart import PixArtBlock, modulated
 from vivant.nn.temporal import TemporalTransformer
 from vivant.nn.transformer import Strength
 from vivant.nn.video_dit import ReferenceDiT, VideoDiT
-
-SIZES = PixArtConfig(
-    width=32, heads=2, depth=4, side=8, context=12, injected=2, temporal_heads=2, groups=4, positions=8
-)
-FRAMES = 3
-
-
-def randn(seed, *shape):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def alive(net, seed=0):
-    torch.manual_seed(seed)
-    wake(net)
-    return net.eval()
-
-
-def inputs(masks=False):
-    added = randn(1, 1, FRAMES, SIZES.extra + 2 * masks, 8, 8)
-    if masks:
-        added[:, :, SIZES.extra :] = 0
-        added[:, :, SIZES.extra, 5:7, 2:6] = 1  # mouth
-        added[:, :, SIZES.extra + 1, 1:3, 1:7] = 1  # driven
-    return randn(0, 1, FRAMES, SIZES.channels, 8, 8), added, randn(2, 1, FRAMES, 5, SIZES.context)
 
 
 @pytest.mark.parametrize("temporal", ["plain", "grid"])

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from vivant.nn.attention import Attention, Blind, FeedForward
 from vivant.nn.temporal import TemporalTransformer
-from vivant.nn.transformer import BlockContext, Strength, add, attend_with_reference
+from vivant.nn.transformer import BlockContext, Strength, add_behind, attend_with_reference
 from vivant.nn.unet_blocks import TimeEmbedding
 
 _TIME_CODE = 256
@@ -181,7 +181,7 @@ class PixArtBlock(nn.Module):
             x = self.temporal.tokens(x, run.frames, run.grid)
         if seen.context is not None:
             found = self.attn2.project(self.attn2.attend(x[skip:], seen.context))
-            x = _add_behind(x, found, skip, run.strength.context)
+            x = _add_in_place(x, found, skip, run.strength.context)
         return torch.addcmul(x, ff_gate, self.ff(modulated(self.norm2, x, ff_shift, ff_scale)))
 
     def read(self, x: Tensor, six: Tensor, last: bool) -> tuple[Tensor, Tensor]:
@@ -207,12 +207,10 @@ def modulated(norm: nn.LayerNorm, x: Tensor, shift: Tensor, scale: Tensor) -> Te
     return torch.addcmul(shift, norm(x), 1 + scale)
 
 
-def _add_behind(x: Tensor, found: Tensor, skip: int, strength: float | Tensor) -> Tensor:
+def _add_in_place(x: Tensor, found: Tensor, skip: int, strength: float | Tensor) -> Tensor:
     """x, which nobody else needs any more, with strength * found added to the rows from ``skip`` on."""
-    if not skip:
-        return add(x, found, strength)
-    if torch.is_grad_enabled():  # the rows were a layer's input, which its backward pass asks for
-        return torch.cat([x[:skip], add(x[skip:], found, strength)])
+    if not skip or torch.is_grad_enabled():  # the rows were a layer's input, which its backward pass asks for
+        return add_behind(x, found, None, skip, strength)
     behind = x[skip:]
     if isinstance(strength, Tensor):
         behind.addcmul_(found, strength)

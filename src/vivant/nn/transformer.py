@@ -95,7 +95,8 @@ class TransformerBlock(nn.Module):
         x = self._context(x, skip, seen, strength.context)
         if seen.attributes is not None:
             h = self.norm_attributes(x[skip:])
-            x = _add(x, self.attn_attributes.project(self.attn_attributes.attend(h, seen.attributes)), None, skip, 1.0)
+            found = self.attn_attributes.project(self.attn_attributes.attend(h, seen.attributes))
+            x = add_behind(x, found, None, skip, 1.0)
         return x + self.ff(self.norm3(x))
 
     def _reference(self, x: Tensor, skip: int, seen: BlockContext, strength: float | Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class TransformerBlock(nn.Module):
         found = self.attn1_5.attend(self.norm1_5(x[skip:]), seen.reference)
         if seen.keep is not None:  # a reference of zeros gives zero before the projection
             found = found * seen.keep.reshape(-1, 1, 1).to(found.dtype)
-        return _add(x, self.attn1_5.project(found), self.attn1_5.bias, skip, strength)
+        return add_behind(x, self.attn1_5.project(found), self.attn1_5.bias, skip, strength)
 
     def _context(self, x: Tensor, skip: int, seen: BlockContext, strength: float | Tensor) -> Tensor:
         bias = self.attn2.bias
@@ -115,7 +116,7 @@ class TransformerBlock(nn.Module):
         if seen.context is None:
             return x + strength * bias
         found = self.attn2.attend(self.norm2(x[skip:]), seen.context)
-        return _add(x, self.attn2.project(found), bias, skip, strength)
+        return add_behind(x, self.attn2.project(found), bias, skip, strength)
 
     def read(self, x: Tensor, tap: Tap, vector: Tensor, last: bool) -> tuple[Tensor, Tensor]:
         """A block of the reference net: (x after the block, the tokens that ``tap`` names).
@@ -172,7 +173,7 @@ def add(x: Tensor, found: Tensor, strength: float | Tensor) -> Tensor:
     return torch.add(x, found, alpha=strength)
 
 
-def _add(x: Tensor, found: Tensor, bias: Tensor | None, skip: int, strength: float | Tensor) -> Tensor:
+def add_behind(x: Tensor, found: Tensor, bias: Tensor | None, skip: int, strength: float | Tensor) -> Tensor:
     """x with ``found`` added to the rows from ``skip`` on, and ``bias`` to those before."""
     if not skip:
         return add(x, found, strength)

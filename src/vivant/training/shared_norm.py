@@ -75,22 +75,22 @@ class SharedBatchNorm3d(_Shared, nn.BatchNorm3d):
     """:class:`torch.nn.BatchNorm3d` over all processes."""
 
 
-class FusedBatchNorm1d(nn.SyncBatchNorm, nn.BatchNorm1d):
-    """:class:`torch.nn.BatchNorm1d` over all processes, on GPUs."""
+class _Fused(nn.SyncBatchNorm):
+    """The same on GPUs, by torch's own kernels."""
 
     process_group = None  # all processes
 
 
-class FusedBatchNorm2d(nn.SyncBatchNorm, nn.BatchNorm2d):
+class FusedBatchNorm1d(_Fused, nn.BatchNorm1d):
+    """:class:`torch.nn.BatchNorm1d` over all processes, on GPUs."""
+
+
+class FusedBatchNorm2d(_Fused, nn.BatchNorm2d):
     """:class:`torch.nn.BatchNorm2d` over all processes, on GPUs."""
 
-    process_group = None
 
-
-class FusedBatchNorm3d(nn.SyncBatchNorm, nn.BatchNorm3d):
+class FusedBatchNorm3d(_Fused, nn.BatchNorm3d):
     """:class:`torch.nn.BatchNorm3d` over all processes, on GPUs."""
-
-    process_group = None
 
 
 PLAIN: dict[type, type] = {

@@ -77,11 +77,16 @@ class MotionExtractor(nn.Module):
         live[list(config.space.rigid)] = 0  # the skull has no expression: it fixes the head's rotation exactly
         self.register_buffer("expressive", live)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) RGB 0..1 -> kp, exp (B, 3K), scale (B, 1), t (B, 3), t_z = 0, angles (B, 1) in degrees."""
+    def map(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB 0..1 -> the flattened map (B, 96 h w)."""
         if image.shape[-1] != self.size:
             image = F.interpolate(image, (self.size, self.size), mode="bilinear", antialias=True)
-        hidden = F.relu(self.hidden(self.reduce(self.trunk(image)).flatten(1)))
+        flat: Tensor = self.reduce(self.trunk(image)).flatten(1)
+        return flat
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) RGB 0..1 -> kp, exp (B, 3K), scale (B, 1), t (B, 3), t_z = 0, angles (B, 1) in degrees."""
+        hidden = F.relu(self.hidden(self.map(image)))
         with torch.autocast(image.device.type, enabled=False):  # half precision would round lids by a quarter pixel
             out = self.head(hidden.float())
         k3 = 3 * self.keypoints
