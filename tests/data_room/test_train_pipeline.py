@@ -92,19 +92,21 @@ def test_settings_init_and_budget(place: Path) -> None:
     torch.testing.assert_close(weights(place, "b")["net.weight"], weights(place, "a")["net.weight"])
     assert go(place, "c", "--max-seconds", "2", "--set", "stage.steps=1000000", "--log-every", "1000") == 0
     steps = [json.loads((place / "c" / f / "log.jsonl").read_text().splitlines()[-1]) for f in ("first", "second")]
-    assert all(row["seconds"] < 10 and row["step"] < 1_000_000 for row in steps)
+    assert all(row["seconds"] < 200 and row["step"] < 1_000_000 for row in steps)
 
 
 def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
-    slow = ["--max-seconds", "2", "--set", "stage.steps=1000000", "--stage", "first", "--log-every", "1000"]
-    go(place, "a", *slow)
+    first = ["--stage", "first", "--log-every", "1000"]
+    go(place, "a", *first, "--max-seconds", "1", "--set", "stage.steps=1000000")
     state_file = next((place / "a" / "first" / "checkpoints").glob("step_*/state.json"))
     state = json.loads(state_file.read_text())
-    state_file.write_text(json.dumps({**state, "finished": False}))
-    assert go(place, "a", *slow, "--resume") == 0
-    later = json.loads(max((place / "a" / "first" / "checkpoints").glob("step_*/state.json")).read_text())
-    # a spent budget would end it after its first step; a busy machine spends much of it on the start
-    assert later["step"] > state["step"] + 1 and later["seconds"] > state["seconds"]
+    # what was used before is far more than the new budget, and that is far more than twenty steps need: no clock decides
+    state_file.write_text(json.dumps({**state, "finished": False, "seconds": 10_000.0}))
+    steps = state["step"] + 20
+    assert go(place, "a", *first, "--max-seconds", "500", "--set", f"stage.steps={steps}", "--resume") == 0
+    files = (place / "a" / "first" / "checkpoints").glob("step_*/state.json")
+    later = max((json.loads(file.read_text()) for file in files), key=lambda found: int(found["step"]))
+    assert later["step"] == steps and later["finished"] and later["seconds"] > 10_000
 
 
 def test_a_dry_run_measures_every_stage_and_leaves_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
