@@ -100,6 +100,16 @@ def test_the_portrait_as_input_of_small_nets():
     assert differ(frames(generator, controls(2)), frames(generator, controls(2, driver=False)))
 
 
+def test_a_portrait_that_half_precision_breaks_is_encoded_again(monkeypatch):
+    generator = Generator(alive(TINY), TINY, dtype=torch.float16)
+    codec = generator.modules["codec"]
+    encode = codec.encode
+    monkeypatch.setattr(codec, "encode", lambda x: encode(x) / (x.dtype != torch.float16))  # beyond its numbers
+    with pytest.warns(UserWarning, match=r"going on in torch\.bfloat16"):
+        found = frames(generator, controls(2))
+    assert next(codec.parameters()).dtype == torch.bfloat16 and found.std() > 1
+
+
 def test_audio_tokens_are_all_states_of_a_step_then_the_next():
     audio = replace(TINY.audio, width=3, states=2)
     found = audio_tokens(torch.arange(12.0).view(1, 2, 6), audio)

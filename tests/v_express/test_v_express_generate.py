@@ -67,6 +67,12 @@ def test_an_overlap_as_large_as_its_window_is_refused_and_the_presets_own_gives_
     assert frames(generator, 3, window=1).shape == (3, 64, 64, 3)
 
 
+def test_deep_features_are_not_reused_where_windows_move(generator):
+    """Those of a window that moved on would be kept for ever, and once serve one that comes back many steps later."""
+    with pytest.raises(ConfigError, match="--shift 0, or --reuse 1"):
+        frames(generator, 21, steps=4, reuse=2, shift=3)
+
+
 def test_speech_of_no_length_is_refused(generator):
     with pytest.raises(ConfigError, match="lasts 0 s"):
         list(generator.generate(source(), controls(0), Options()))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vivant.core.errors import ConfigError
 from vivant.diffusion.clip_denoiser import GuidanceScale
 from vivant.diffusion.codec import check_size
 from vivant.diffusion.windows import Windows
@@ -54,6 +55,8 @@ class ClipGenerator:
         config = self.config
         window = config.window if options.window is None else options.window
         overlap = min(config.overlap, max(0, window - 1)) if options.overlap is None else options.overlap
+        if options.shift and getattr(options, "reuse", 1) > 1:
+            raise ConfigError("Deep features belong to windows that stay: give --shift 0, or --reuse 1.")
         return Windows(window, overlap, options.shift)
 
     def _guidance(self, options: Any) -> GuidanceScale:

@@ -81,7 +81,7 @@ class Generator(ClipGenerator):
             raise ConfigError("Nothing drives the portrait: give a driver (-d), speech (-a), or both.")
         picture = portrait(source, config.output_size).to(self.device)
         features = speech_features(controls, config.audio.encoder)
-        latent = _Once(lambda: self.modules["codec"].encode(picture.to(self._dtype("codec"))))  # type: ignore[operator]
+        latent = _Latent(self.modules["codec"], picture)
 
         def reference() -> Mapping[str, Tensor]:
             found: Mapping[str, Tensor] = self.modules["reference_net"](latent().to(self._dtype("reference_net")))
@@ -133,14 +133,17 @@ class Generator(ClipGenerator):
         return added
 
 
-class _Once:
-    """What ``compute`` gives, computed when it is first asked for."""
+class _Latent:
+    """The picture's latent, computed when it is first asked for, and again when the codec goes to another precision:
+    one that half precision broke must not stay."""
 
-    def __init__(self, compute: Callable[[], Tensor]) -> None:
-        self._compute = compute
+    def __init__(self, codec: nn.Module, picture: Tensor) -> None:
+        self._codec, self._picture = codec, picture
         self._found: Tensor | None = None
 
     def __call__(self) -> Tensor:
-        if self._found is None:
-            self._found = self._compute()
+        kind = next(self._codec.parameters()).dtype
+        if self._found is None or self._found.dtype != kind:
+            self._found = self._codec.encode(self._picture.to(kind))  # type: ignore[operator]
+        assert self._found is not None
         return self._found
