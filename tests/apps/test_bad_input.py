@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import wave
 
 import cv2
 import numpy as np
@@ -22,6 +23,15 @@ def video(path, frames, fps=25):
     with VideoWriter(path, fps) as writer:
         for frame in frames:
             writer.write(frame)
+    return path
+
+
+def silence(path, seconds=1):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(2 * 16_000 * seconds))
     return path
 
 
@@ -90,6 +100,16 @@ def test_driver_without_any_face(refused, tmp_path, portrait_path):
     assert "No face was found in any of the 3 frames of walls.mp4" in refused(
         "animate", "-s", portrait_path, "-d", path, "-o", tmp_path / "out.mp4", *TINY
     )
+
+
+@pytest.mark.parametrize("picture_alone", [False, True])
+def test_driver_without_any_face_for_a_method_that_reads_it_while_it_draws(
+    refused, tmp_path, portrait_path, picture_alone
+):
+    driver = picture(tmp_path / "wall.png", GREY) if picture_alone else video(tmp_path / "wall.mp4", [GREY] * 3)
+    sound = ("-a", silence(tmp_path / "silence.wav")) if picture_alone else ()
+    words = ("--method", "megactor-sigma", "-d", driver, *sound, "-o", tmp_path / "out.mp4", *TINY)
+    assert "No face was found in any of the" in refused("animate", "-s", portrait_path, *words)
 
 
 def test_face_index_that_is_not_there(refused, tmp_path, portrait_path, driver_path):
@@ -175,7 +195,15 @@ def test_options_that_make_no_sense(refused, tmp_path, portrait_path, driver_pat
 
 def test_nothing_given(refused, portrait_path):
     assert "no portrait" in refused("animate", "-d", portrait_path)
-    assert "Nothing drives" in refused("animate", "-s", portrait_path, *TINY)
+    assert "give a driving video or picture (-d), sound (-a), or sliders." in refused(
+        "animate", "-s", portrait_path, *TINY
+    )
+    for method, ways in (
+        ("v-express", "give sound (-a)."),
+        ("animate-anyone", "give a driving video or picture (-d)."),
+        ("megactor-sigma", "give a driving video or picture (-d) or sound (-a)."),
+    ):
+        assert ways in refused("animate", "-s", portrait_path, "--method", method, *TINY)
     assert "invalid choice" in refused("animat")
 
 

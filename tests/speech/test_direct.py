@@ -9,7 +9,7 @@ from echo_method import SPEC
 
 import vivant
 from vivant.core.clip import Audio, Clip
-from vivant.core.errors import ConfigError, MediaError
+from vivant.core.errors import ConfigError, FaceError, MediaError
 from vivant.media.video import open_clip
 from vivant.pipelines import animate as animate_module
 from vivant.pipelines import load as load_module
@@ -64,6 +64,23 @@ def test_sound_and_driver_together(echo, portrait, driver_frames):
     assert longer.count == 6 and "The sound lasts longer" in longer.warnings[0] and "1.20 s" in longer.warnings[0]
     lasting = vivant.animate(portrait, driver_frames[0], audio=beeps(), crop_only=True, **echo)
     assert lasting.count == 25 and [f[9, 9, 1] for f in lasting.frames] == [200] * 25
+
+
+def test_frames_of_the_driver_without_a_face_are_named(echo, portrait, driver_frames):
+    """Once the driver is read to its end: methods that make frames read it while they draw."""
+    driver = Clip([GREY, *driver_frames[:2], GREY], Fraction(5), (288, 288), 4)
+    result = vivant.animate(portrait, driver, crop_only=True, **echo)
+    with pytest.warns(UserWarning, match=r"No face in 2 of 4 frames .*: frames 0, 3"):
+        green = [frame[9, 9, 1] for frame in result.frames]
+    assert green == [0, 200, 200, 0]
+    with pytest.warns(UserWarning, match=r"No face in 1 of 3 frames .*, the motion is held there: frames 0"):
+        vivant.animate(portrait, keypoints=np.stack([GREY, *driver_frames[:2]]), crop_only=True, **echo)
+
+
+@pytest.mark.parametrize("wall", [GREY, np.stack([GREY] * 4)])
+def test_a_driver_without_any_face_is_refused_before_a_frame_is_made(echo, portrait, wall):
+    with pytest.raises(FaceError, match="No face was found in any of the"):
+        vivant.animate(portrait, wall, audio=beeps(), crop_only=True, **echo)
 
 
 def test_keypoints_from_a_file_and_from_a_face(echo, portrait, portrait_path, driver_frames, tmp_path):

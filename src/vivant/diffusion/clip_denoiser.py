@@ -60,7 +60,10 @@ class GuidanceScale:
 
     def __post_init__(self) -> None:
         if self.scale < 0 or not 0 <= self.span[0] <= self.span[1] <= 1:
-            raise ConfigError(f"Guidance of scale {self.scale} in the span {self.span} makes no sense: use 0 to 1.")
+            raise ConfigError(
+                f"Guidance of scale {self.scale} from {self.span[0]} to {self.span[1]} of the schedule makes no sense: "
+                "the scale is 0 or more, and the part lies within 0 to 1 and does not end before it begins."
+            )
 
 
 class ClipDenoiser:

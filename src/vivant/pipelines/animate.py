@@ -21,7 +21,7 @@ from vivant.pipelines.direct import directed, makes_frames
 from vivant.pipelines.drivers import Driver, open_driver, read_motion
 from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
-from vivant.pipelines.options import build_options, check_strengths
+from vivant.pipelines.options import build_options, check_strengths, ways_to_drive
 from vivant.pipelines.say import Saying, said, saying_of
 from vivant.pipelines.sources import Portrait, still_portrait, video_portrait
 from vivant.pipelines.view import View
@@ -187,7 +187,7 @@ def require_control(spec: MethodSpec, request: Request, sliders: bool) -> None:
     if request.keypoints is not None and not takes.keypoints:
         raise ConfigError(f"The method '{spec.name}' takes no keypoints: see vivant methods.")
     if not request.driven and not sliders:
-        raise ConfigError("Nothing drives the portrait: give a driving video or picture (-d), sound (-a), or sliders.")
+        raise ConfigError(f"Nothing drives the portrait: give {ways_to_drive(spec)}.")
     if request.audio is None and takes.audio and not (takes.driving or takes.sliders):
         raise ConfigError(f"The method '{spec.name}' needs sound: give it with -a, for example -a speech.wav.")
     if request.encoders and request.audio is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,13 +14,13 @@ import numpy as np
 
 from vivant.core.clip import Audio, Clip
 from vivant.core.controls import Controls
-from vivant.core.errors import ConfigError, MediaError
+from vivant.core.errors import ConfigError, FaceError, MediaError
 from vivant.core.face import FaceCrop
 from vivant.core.speech import Speech
 from vivant.pipelines.crops import DriverCrops
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
 from vivant.pipelines.keypoints import fitted_keypoints, read_keypoints
-from vivant.pipelines.progress import bar
+from vivant.pipelines.progress import bar, spans
 
 Sound = Media | Audio
 SPEECH_FPS = Fraction(25)
@@ -46,7 +47,7 @@ def read_controls(pipe: Any, request: Any, fps: Fraction, driver: Clip | None) -
     Raises:
         MediaError, FaceError, ConfigError, WeightsError: something that drives cannot be used.
     """
-    warnings: list[str] = []
+    told: list[str] = []
     crops = None if driver is None else DrivingCrops(driver, fps, pipe.config, request)
     keypoints = None if request.keypoints is None else read_keypoints(request.keypoints, fps, pipe.config)
     speech, sound = None, None if driver is None else driver.audio
@@ -54,16 +55,17 @@ def read_controls(pipe: Any, request: Any, fps: Fraction, driver: Clip | None) -
         sound = as_sound(request.audio, "audio")
         speech = _listen(pipe, request, sound, fps, None if crops is None else crops.count)
         if crops is not None and crops.count is not None:
-            warnings = _unequal(speech, crops.count, fps)
+            told = _unequal(speech, crops.count, fps)
     lengths = [len(speech)] if speech is not None else []
     lengths += [crops.count] if crops is not None and crops.count is not None else []
     lengths += [len(keypoints)] if keypoints is not None else [1]
     count = lengths[0]
     if crops is not None:
         crops.count = count
+        crops.check()
     stretch = getattr(request.options, "upstream", False)
     fitted = None if keypoints is None else fitted_keypoints(keypoints, count, fps, stretch)
-    return Driven(Controls(fps, count, speech, crops, fitted), sound, driver, warnings)
+    return Driven(Controls(fps, count, speech, crops, fitted), sound, driver, told)
 
 
 def _unequal(speech: Speech, driver: int, fps: Fraction) -> list[str]:
@@ -139,7 +141,32 @@ class DrivingCrops:
         self._face, self._name = request.driving_face, name_of(request.driving, "driver")
         self.count: int | None = None if clip.count == 1 else _counted(self._clip, clip, fps)
 
+    def check(self) -> None:
+        """Read the driver up to its first face.
+
+        Raises:
+            FaceError: none of the F frames shows one, or it is under 32 px. MediaError: there are no frames.
+        """
+        if all(crop is None for crop in self._all()):
+            raise FaceError(
+                f"No face was found in any of the {self.count} frames of {self._name}: "
+                "use a driver whose face is visible and upright."
+            )
+
     def __iter__(self) -> Iterator[FaceCrop | None]:
+        """Crops in order; with the last one, a warning names the frames in which no face was seen."""
+        missing = []
+        for number, crop in enumerate(self._all()):
+            missing += [number] * (crop is None)
+            if missing and number + 1 == self.count:  # nobody may ask for more than this one
+                warnings.warn(
+                    f"No face in {len(missing)} of {self.count} frames of {self._name}, the motion is held "
+                    f"there: frames {spans(missing)}.",
+                    stacklevel=2,
+                )
+            yield crop
+
+    def _all(self) -> Iterator[FaceCrop | None]:
         crops = DriverCrops(self._clip.frames, float(self._fps), self._view, self._side, self._face, self._name)
         if self._clip.count == 1:
             return repeat(next(iter(crops)), self.count or 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from vivant.core.errors import ARRAY_ERRORS, ConfigError, MediaError
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
+from vivant.pipelines.progress import spans
 
 ARRAY_SUFFIXES = (".npy", ".safetensors", ".pth", ".pt")
 _PICTURE = 512  # side of the pictures that released V-Kps files count their pixels in
@@ -96,8 +98,10 @@ def _followed(value: Media, fps: Fraction, config: Any, name: str) -> np.ndarray
     rows: list[np.ndarray] = []
     to_crop: np.ndarray | None = None
     leading = 0
-    for face in follow(at_rate(as_clip(value, "keypoints"), fps).frames):
+    missing: list[int] = []
+    for number, face in enumerate(follow(at_rate(as_clip(value, "keypoints"), fps).frames)):
         if face is None:
+            missing.append(number)
             leading += not rows
             rows += rows[-1:]
             continue
@@ -110,4 +114,10 @@ def _followed(value: Media, fps: Fraction, config: Any, name: str) -> np.ndarray
         rows.append(kept @ to_crop[:, :2].T + to_crop[:, 2] - 1)
     if not rows:
         raise FaceError(f"No face was found in any frame of {name}: V-Kps need a visible, upright face.")
+    if missing:
+        warnings.warn(
+            f"No face in {len(missing)} of {leading + len(rows)} frames of {name}, the motion is held there: "
+            f"frames {spans(missing)}.",
+            stacklevel=2,
+        )
     return np.stack([rows[0]] * leading + rows).astype(np.float32)

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vivant.core.errors import ConfigError
+from vivant.core.registry import default_method
 from vivant.core.spec import MethodSpec
 
 STRENGTH_FIELDS = {"motion": "multiplier"}
@@ -152,6 +153,19 @@ def idle_strengths(spec: MethodSpec, given: Collection[str]) -> dict[str, str]:
     """The strengths that have nothing to act on, each with the input that it lacks. ``given``: the inputs there are, of
     "driving" and "audio"."""
     return {name: control for name, control in spec.strength_of.items() if control not in given}
+
+
+def ways_to_drive(spec: MethodSpec) -> str:
+    """What drives a method, as "a, b, or c"."""
+    takes = spec.capabilities
+    names = {
+        "a driving video or picture (-d)": takes.driving or takes.pose,
+        # where no method is named, sound takes the one that listens
+        "sound (-a)": takes.audio or spec.name == default_method(False),
+        "sliders": takes.sliders,
+    }
+    *few, last = [name for name, taken in names.items() if taken]
+    return f"{', '.join(few)}{',' * (len(few) > 1)} or {last}" if few else last
 
 
 def check_strengths(spec: MethodSpec, options: Any, given: Collection[str]) -> None:
