@@ -100,7 +100,8 @@ def test_a_resumed_stage_gets_its_budget_anew(place: Path) -> None:
     go(place, "a", *first, "--max-seconds", "1", "--set", "stage.steps=1000000")
     state_file = next((place / "a" / "first" / "checkpoints").glob("step_*/state.json"))
     state = json.loads(state_file.read_text())
-    # what was used before is far more than the new budget, and that is far more than twenty steps need: no clock decides
+    # what was used before is far more than the new budget, and that is far more than twenty steps need, so no clock
+    # decides
     state_file.write_text(json.dumps({**state, "finished": False, "seconds": 10_000.0}))
     steps = state["step"] + 20
     assert go(place, "a", *first, "--max-seconds", "500", "--set", f"stage.steps={steps}", "--resume") == 0
