@@ -9,6 +9,7 @@ from vivant.core.errors import ConfigError, WeightsError
 from vivant.methods.v_express.config import PRESETS
 from vivant.methods.v_express.model import build_modules
 from vivant.methods.v_express.weights import convert, from_animate_anyone, load_modules, our_names, save_modules
+from vivant.weights.assets import asset
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,8 @@ def test_one_file_of_a_released_folder(modules, tmp_path, monkeypatch):
 
 
 def test_weights_of_another_method_are_refused(modules, tmp_path):
+    with pytest.raises(WeightsError, match="made for the preset 'lite' of the method 'megactor-sigma'"):
+        load_modules("lite", asset("megactor_sigma/lite.safetensors"))
     part = {"denoising_unet": modules["denoising_unet"]}
     path = save_modules(part, tmp_path / "part.safetensors")
     with pytest.raises(WeightsError, match="missing"):

@@ -11,7 +11,7 @@ from vivant.core.errors import ConfigError
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.controls import SPEECH_FPS, driving_clip, read_controls
 from vivant.pipelines.inputs import as_clip, as_fps, check_moving, name_of
-from vivant.pipelines.posed import person_and_poses
+from vivant.pipelines.posed import drawn, kept_poses, person_and_poses
 from vivant.pipelines.sources import Portrait, still_portrait
 from vivant.pipelines.view import View
 
@@ -29,7 +29,7 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
     """The animation of one request; controls are read now, frames are made when they are asked for.
 
     Raises:
-        ConfigError: the source is a video, or the driver is saved motion.
+        ConfigError: the source is a video, the driver is saved motion, or something is asked that only motion has.
         MediaError, FaceError: an input cannot be used.
     """
     from vivant.pipelines.animate import describe, size_warning
@@ -38,12 +38,18 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
     clip, name = as_clip(request.source, "source"), name_of(request.source, "source")
     if clip.count != 1:
         raise ConfigError(f"The method '{pipe.spec.name}' moves a still, and {name} is a video: give a picture.")
-    driver = None if request.driving is None else driving_clip(request.driving)
+    for option in request.generation():
+        raise ConfigError(f"The method '{pipe.spec.name}' knows no {_FOR_MOTION[option]}: leave that out.")
+    track = kept_poses(request.driving) if pipe.spec.capabilities.pose else None
+    if track is not None:
+        driver: Clip | None = drawn(track)
+    else:
+        driver = None if request.driving is None else driving_clip(request.driving)
     if request.output is not None:
         check_moving(request.output, driver, *([_SPEAKS] if request.audio is not None else []))
     fps = _fps(pipe, request, driver)
     if pipe.spec.capabilities.pose:
-        portrait, driven = person_and_poses(pipe, request, clip, driver, fps)
+        portrait, driven = person_and_poses(pipe, request, clip, driver, fps, track)
     else:
         portrait = still_portrait(pipe.finder, clip, pipe.config, request.face, name)
         driven = read_controls(pipe, request, fps, driver)
@@ -81,6 +87,8 @@ def _side(config: Any, portrait: Portrait) -> int:
     return len(portrait.crops[0].image) if getattr(config, "native", False) else int(config.output_size)
 
 
+_FOR_MOTION = {"reference": "neutral frame (--neutral-frame)", "steady_eyes": "steady eyes (--steady-eyes)"}
+"""What can be asked of methods that make motion first, in words."""
 _SPEAKS = Clip((), SPEECH_FPS, (1, 1))
 """Stands for something that moves, where sound drives."""
 

@@ -74,9 +74,10 @@ def load_single(modules: Mapping[str, nn.Module], config: Any, file: Path) -> We
     whole = nn.ModuleDict(dict(modules))
     report = mismatch_report(whole, state)
     if report and metadata.get("config_sha256", config_hash(config)) != config_hash(config):
+        method = f" of the method '{metadata['method']}'" if "method" in metadata else ""
         raise WeightsError(
-            f"The weights in {file} were made for the preset '{metadata.get('preset', 'unknown')}' with other sizes: "
-            f"choose that preset ({report})."
+            f"The weights in {file} were made for the preset '{metadata.get('preset', 'unknown')}'{method} with other "
+            f"sizes: choose that one ({report})."
         )
     load_strict(whole, state, str(file))
     name = metadata.get("preset", file.stem)
