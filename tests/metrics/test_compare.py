@@ -10,6 +10,7 @@ import pytest
 from clips import write
 
 from vivant.core.errors import ConfigError, MediaError
+from vivant.metrics.compare import KeptRun, _made_with, not_alike
 from vivant.pipelines import evaluate
 
 
@@ -47,3 +48,26 @@ def test_runs_are_compared_clip_by_clip(speaker: list[np.ndarray], tmp_path: Pat
     assert run("folders", *words, "--out", str(tmp_path / "runs" / "other"), "--sheets", "0", "--stride", "2") == 0
     with pytest.raises(MediaError, match="different ways"):
         run("compare", str(tmp_path / "runs" / "sharp"), str(tmp_path / "runs" / "other"), "--out", str(out))
+
+
+def test_metrics_that_were_measured_otherwise_are_not_compared(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--generated", str(folders[0]), "--reference", str(folders[1]), "--metrics", "psnr,ssim", "--sheets", "0"]
+    for name in ("old", "new"):
+        assert run("folders", *words, "--out", str(tmp_path / name)) == 0
+    place = tmp_path / "old" / "results.json"
+    report = json.loads(place.read_text())
+    report["settings"]["metrics"]["ssim"] = 0
+    place.write_text(json.dumps(report))
+    out = tmp_path / "out"
+    assert run("compare", str(tmp_path / "old"), str(tmp_path / "new"), "--out", str(out)) == 0
+    assert set(json.loads((out / "compare.json").read_text())) == {"psnr"}
+    assert (
+        "Left out, measured with different versions, weights or recognisers: `ssim`."
+        in (out / "compare.md").read_text()
+    )
+    settings = {"metrics": {"lpips-alex": 1, "wer": 1, "psnr": 1}, "weights": {"alexnet": "a 1"}, "speech": "x"}
+    first = KeptRun({}, {}, {}, _made_with(settings))
+    for change, left in (
+        ({"weights": {"alexnet": "a 2"}}, ["lpips-alex"]), ({"speech": "y"}, ["wer"]), ({}, [])
+    ):  # fmt: skip
+        assert not_alike({"a": first, "b": KeptRun({}, {}, {}, _made_with(settings | change))}) == left

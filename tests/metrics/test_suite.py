@@ -148,10 +148,14 @@ def test_rates_must_agree_or_be_given(speaker: list[np.ndarray], tmp_path: Path)
 
 def test_sets_that_show_different_clips(folders: tuple[Path, Path], tmp_path: Path) -> None:
     words = ["--generated", str(folders[0]), "--reference", str(folders[1]), "--out", str(tmp_path), "--sheets", "0"]
-    assert run("folders", *words, "--unpaired", "--metrics", "fid-lite0,kid-lite0,psnr,flicker") == 0
+    with pytest.raises(ConfigError, match="'psnr' cannot be measured here"):
+        run("folders", *words, "--unpaired", "--metrics", "fid-lite0,psnr")
+    assert not list(tmp_path.iterdir())
+    assert run("folders", *words, "--unpaired", "--metrics", "fid-lite0,kid-lite0,flicker") == 0
     report = json.loads((tmp_path / "results.json").read_text())
     assert set(report["metrics"]) == {"fid-lite0", "kid-lite0", "flicker"}
     assert report["metrics"]["flicker"]["truth"]["clips"] == 2
+    assert (report["clips"], report["frames"]) == (2, 34)  # of the generated ones
 
 
 def test_one_pair_without_a_folder(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

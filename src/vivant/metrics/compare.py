@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ import numpy as np
 from vivant.core.errors import MediaError
 from vivant.metrics.metric import Metric, all_metrics
 from vivant.metrics.statistics import Estimate, bootstrap, mean_of
-from vivant.metrics.tables import best_of, cell, escape, plain_cell
+from vivant.metrics.tables import arrow, best_of, cell, escape, latex_cell, plain_cell
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """An earlier run: ``values``: {clip: {metric: value}}; ``sets``: {metric: value} of sets; ``view``: how it read."""
+    """An earlier run: ``values``: {clip: {metric: value}}; ``sets``: {metric: value} of sets; ``view``: how it read;
+    ``made_with``: {metric: its version, weights files and recogniser}."""
 
     values: dict[str, dict[str, float | None]]
     sets: dict[str, float | None]
     view: dict[str, Any]
+    made_with: dict[str, list[Any]] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> KeptRun:
@@ -37,12 +39,33 @@ def read_run(folder: Path) -> KeptRun:
         mine = {row["id"]: row for row in rows if row["settings"] == report["fingerprint"] and row["values"]}
         # clips that an earlier run in this folder measured and the last one did not are no part of its numbers
         kept = {name: row["values"] for name, row in mine.items() if name in report.get("measured", mine)}
-        metrics = report["metrics"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        metrics, settings = report["metrics"], report["settings"]
+        view, made_with = settings["view"], _made_with(settings)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise MediaError(f"There is no finished run in '{folder}': run vivant evaluate first.") from error
     known = all_metrics()
     sets = {name: row["value"] for name, row in metrics.items() if name in known and known[name].level == "set"}
-    return KeptRun(kept, sets, report["settings"]["view"])
+    return KeptRun(kept, sets, view, made_with)
+
+
+def _made_with(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What fixes each metric of a run besides the view."""
+    weights, known = settings.get("weights", {}), all_metrics()
+    return {
+        name: [
+            version,
+            *([weights.get(file) for file in known[name].weights] if name in known else []),
+            *([settings.get("speech")] if name == "wer" else []),
+        ]
+        for name, version in settings["metrics"].items()
+    }
+
+
+def not_alike(runs: Mapping[str, KeptRun]) -> list[str]:
+    """Metrics that the runs measured with different versions, weights files or recognisers: they do not compare."""
+    kinds = [run.made_with for run in runs.values()]
+    common = [name for name in kinds[0] if all(name in kind for kind in kinds)]
+    return [name for name in common if any(kind[name] != kinds[0][name] for kind in kinds)]
 
 
 def differences(runs: Mapping[str, KeptRun]) -> dict[str, Any]:
@@ -77,11 +100,11 @@ def _common(runs: Mapping[str, KeptRun]) -> list[str]:
 
 
 def _metrics(runs: Mapping[str, KeptRun]) -> list[Metric]:
-    clips = _common(runs)
+    clips, strange = _common(runs), not_alike(runs)
     found = []
     for metric in all_metrics().values():
         values = [_value(metric, run, clips) for run in runs.values()]
-        if all(np.isfinite(value) for value in values):
+        if metric.name not in strange and all(np.isfinite(value) for value in values):
             found.append(metric)
     return found
 
@@ -121,6 +144,9 @@ def compare_markdown(runs: Mapping[str, KeptRun]) -> str:
         f"{len(_common(runs))} clips that all runs have. In parentheses: mean difference from {names[0]}, clip by "
         "clip, with its 95 % bootstrap interval. Bold: best. Distances of sets are each run's own, over all its clips."
     )
+    strange = [f"`{name}`" for name in not_alike(runs)]
+    if strange:
+        told += f" Left out, measured with different versions, weights or recognisers: {', '.join(strange)}."
     return "\n".join(lines) + f"\n\n{told}\n"
 
 
@@ -141,7 +167,8 @@ def compare_tex(runs: Mapping[str, KeptRun]) -> str:
     for key, row in table.items():
         metric = all_metrics()[key]
         best = best_of(metric, {name: row[name]["value"] for name in names})
-        cells = [f"{row[name]['value']:.{metric.digits}f}".replace("-", "$-$") for name in names]
+        nan = float("nan")
+        cells = [latex_cell(Estimate(row[name]["value"], nan, nan, 0), metric.digits) for name in names]
         cells = [rf"\textbf{{{text}}}" if name in best else text for name, text in zip(names, cells)]
-        lines.append(" & ".join([escape(metric.heading), *cells]) + r" \\")
+        lines.append(" & ".join([escape(metric.heading) + arrow(metric), *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"

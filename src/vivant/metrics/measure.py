@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
@@ -100,19 +100,54 @@ def _by_probe(metrics: Mapping[str, Metric]) -> dict[Any, dict[str, Metric]]:
     return found
 
 
+_LACKS = {
+    "true": "It needs the true clip.",
+    "driver": "It needs the true clip or a driver.",
+    "source": "It needs the portrait or the true clip.",
+    "text": "It needs what is said, given or in a .txt file beside the true clip.",
+}
+
+
+def _unmet(metric: Metric, subject: Subject) -> str:
+    """What the metric needs and this subject does not give, empty if nothing; sound and faces show only when it is
+    read."""
+    true = subject.true is not None
+    given = {"true": true, "driver": true or subject.driver is not None, "source": true or subject.source is not None,
+             "text": bool(subject.text)}  # fmt: skip
+    if subject.made is None and metric.level != "set" and not metric.of_truth:
+        return "It needs a generated clip."
+    return next((_LACKS[need] for need in metric.needs if not given.get(need, True)), "")
+
+
 def possible(metrics: Mapping[str, Metric], subject: Subject) -> dict[str, Metric]:
-    """The metrics for which this subject gives what they need; sound and faces show only when it is read."""
-    has = {
-        "true": subject.true is not None,
-        "driver": subject.true is not None or subject.driver is not None,
-        "source": subject.source is not None or subject.true is not None,
-    }
-    alone = subject.made is None
-    return {
-        name: metric
-        for name, metric in metrics.items()
-        if all(has.get(need, True) for need in metric.needs) and (not alone or metric.level == "set" or metric.of_truth)
-    }
+    """The metrics for which this subject gives what they need; a clip whose words are not known is named later."""
+    return {name: metric for name, metric in metrics.items() if _unmet(metric, subject) in ("", _LACKS["text"])}
+
+
+def suited(plan: Plan, subjects: Sequence[Subject], named: bool = False) -> Plan:
+    """The plan with the metrics that none of these subjects can give moved to the absent ones, each with its reason.
+
+    Words may be added clip by clip, so metrics that only want those stay, and clips without them are named later.
+
+    ``named``: the metrics were asked for by name, so one that cannot be measured is refused.
+
+    Raises:
+        ConfigError: ``named``, and there is such a metric; or no metric is left.
+    """
+    kinds = {role for role in ("made", "true") for subject in subjects if getattr(subject, role) is not None}
+    absent: dict[str, str] = {}
+    for name, metric in plan.metrics.items():
+        reasons = [_unmet(metric, subject) for subject in subjects]
+        if metric.level == "set" and len(kinds) < 2:
+            absent[name] = "It compares generated clips with true ones, and only one kind is given."
+        elif reasons and all(reasons):
+            absent[name] = reasons[0]
+    kept = {name: metric for name, metric in plan.metrics.items() if absent.get(name) in (None, _LACKS["text"])}
+    if absent and (named or not kept):
+        name, reason = next(iter(absent.items()))
+        raise ConfigError(f"The metric '{name}' cannot be measured here. {reason}")
+    gone = {name: reason for name, reason in absent.items() if name not in kept}
+    return replace(plan, metrics=kept, absent=plan.absent | gone)
 
 
 def measure(subject: Subject, plan: Plan, clock: Callable[[], float] = time.perf_counter) -> ClipResult:

@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """All metrics over some clips."""
+    """All metrics over some clips. ``clips``, ``frames``, ``lonely``: of the generated ones."""
 
     rows: list[Row]
     clips: int
@@ -64,15 +64,17 @@ def summarise(run: Run, measured: Measured | None = None) -> Summary:
     rows = [_row(metric, mine, folder) for metric in run.plan.metrics.values()]
     kept = [row for row in rows if row is not None]
     made = [result for subject, result in mine if subject.made is not None]
-    return Summary(kept, len(mine), sum(result.frames for result in made), sum(result.lonely for result in made))
+    return Summary(kept, len(made), sum(result.frames for result in made), sum(result.lonely for result in made))
 
 
 def by_group(run: Run) -> dict[str, Summary]:
-    """The same for each group, if there are several."""
+    """The same for each group, if there are several; true clips of no group, as portraits are, belong to each."""
     groups = sorted({result.group for result in run.results if result.group})
     if len(groups) < 2:
         return {}
-    return {group: summarise(run, [pair for pair in run.measured() if pair[1].group == group]) for group in groups}
+    both = run.measured()
+    shared = [pair for pair in both if not pair[1].group and pair[0].made is None]
+    return {group: summarise(run, [pair for pair in both if pair[1].group == group] + shared) for group in groups}
 
 
 def _row(metric: Metric, measured: Measured, folder: ResultFolder) -> Row | None:
@@ -98,6 +100,7 @@ def _estimate(metric: Metric, results: Sequence[ClipResult], values: Sequence[fl
         return bootstrap(_column(known), mean_of)
     series = metric.name.removesuffix("-correlation").removesuffix("-gain")
     parts = [result.findings.moments[series] for result in results if series in result.findings.moments]
+    parts = [part for part in parts if part.count > 1]  # a clip without a face is none of the clips
     return bootstrap(moment_rows(parts), correlation_of if metric.statistic == "correlation" else gain_of)
 
 

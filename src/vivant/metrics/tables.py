@@ -41,7 +41,7 @@ def report_json(run: Run, title: str, about: Mapping[str, Any]) -> dict[str, Any
         "frames_without_partner": summary.lonely,
         "metrics": _metrics(summary),
         "groups": {group: _metrics(part) | {"clips": part.clips} for group, part in by_group(run).items()},
-        "absent": run.plan.absent,
+        "absent": absent_metrics(run, summary),
         "missing": missing_counts(run),
         "failed": run.failed,
         "damaged": {result.id: result.damage for result in run.results if result.damage},
@@ -65,6 +65,20 @@ def missing_counts(run: Run) -> dict[str, dict[str, int]]:
     return found
 
 
+def absent_metrics(run: Run, summary: Summary) -> dict[str, str]:
+    """{metric without a value: why}, but for those that :func:`missing_counts` tells about."""
+    told = missing_counts(run)
+    found = dict(run.plan.absent)
+    for name, metric in run.plan.metrics.items():
+        if summary.row(name) is None and name not in told:
+            found[name] = _FEW if metric.level == "set" else _NOWHERE
+    return found
+
+
+_FEW = "Each side needs two frames or windows with features, or more."
+_NOWHERE = "No clip gave a value: it shows no face, is too short, or what is measured does not occur."
+
+
 def summary_markdown(summary: Summary) -> str:
     """Rows are metrics: value with its interval, the true clips' own value, number of clips."""
     lines = ["| metric | better | generated | true clips | clips |", "|---|---|---|---|---|"]
@@ -82,7 +96,7 @@ def report_markdown(run: Run, title: str, about: Mapping[str, Any]) -> str:
     told = ", ".join(f"{name} {value}" for name, value in about.items() if value not in (None, "", []))
     lines = [f"# {title}", "", *([told + ".", ""] if told else [])]
     lines += [
-        f"{summary.clips} clips, {summary.frames} frames; {view_text(run.plan.view)}.",
+        f"{_clips(summary.clips)}, {summary.frames} frames; {view_text(run.plan.view)}.",
         "",
         summary_markdown(summary),
     ]
@@ -93,14 +107,18 @@ def report_markdown(run: Run, title: str, about: Mapping[str, Any]) -> str:
     if summary.lonely:
         lines.append(f"{summary.lonely} frames have no partner, because clips differ in length; they are not scored.")
     reasons: dict[str, list[str]] = {}
-    for name, reason in run.plan.absent.items():
+    for name, reason in absent_metrics(run, summary).items():
         reasons.setdefault(reason, []).append(f"`{name}`")
     lines += [f"Not measured: {', '.join(names)}. {reason}" for reason, names in reasons.items()]
     for name, counts in missing_counts(run).items():
-        lines += [f"`{name}` is missing for {count} clips: {reason}." for reason, count in counts.items()]
+        lines += [f"`{name}` is missing for {_clips(count)}: {reason}." for reason, count in counts.items()]
     lines += [f"Measured as far as it goes: {one.id}: {one.damage}" for one in run.results if one.damage]
     lines += [f"Left out: {name}: {reason}" for name, reason in run.failed.items()]
     return "\n\n".join(_blocks(lines)).rstrip() + "\n"
+
+
+def _clips(count: int) -> str:
+    return f"{count} clip{'' if count == 1 else 's'}"
 
 
 def _blocks(lines: Sequence[str]) -> list[str]:
@@ -118,20 +136,30 @@ def cell(estimate: Estimate, digits: int, interval: bool = True) -> str:
 
 
 def latex_table(columns: Mapping[str, Summary], caption: str = "") -> str:
-    """A booktabs table: rows are metrics, columns systems, the best of each row in bold."""
-    metrics = _in_order(columns)
-    lines = [r"\begin{tabular}{l" + "c" * len(columns) + "}", r"\toprule"]
-    lines += [" & ".join(["Metric", *(escape(name) for name in columns)]) + r" \\", r"\midrule"]
-    for metric in metrics:
+    """A booktabs table: rows are metrics, columns systems, the best of each row in bold; one system alone has its
+    intervals and the true clips' own values beside it."""
+    alone = len(columns) == 1
+    only = next(iter(columns.values())) if alone else None
+    truth = only is not None and any(row.truth for row in only.rows)
+    heads = ["Metric", *(escape(name) for name in columns), *(["true clips"] if truth else [])]
+    lines = [r"\begin{tabular}{l" + "c" * (len(heads) - 1) + "}", r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
+    for metric in _in_order(columns):
         found = {name: summary.row(metric.name) for name, summary in columns.items()}
         best = best_of(metric, {name: row.made.value for name, row in found.items() if row})
         cells = []
         for name, row in found.items():
-            text = "--" if row is None else cell(row.made, metric.digits, interval=False).replace("-", "$-$", 1)
-            cells.append(rf"\textbf{{{text}}}" if name in best and len(columns) > 1 else text)
-        lines.append(" & ".join([escape(metric.heading) + _arrow(metric), *cells]) + r" \\")
+            text = latex_cell(row.made if row else None, metric.digits, interval=alone)
+            cells.append(rf"\textbf{{{text}}}" if name in best and not alone else text)
+            cells += [latex_cell(row.truth, metric.digits) if row and row.truth else ""] if truth else []
+        lines.append(" & ".join([escape(metric.heading) + arrow(metric), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     return "\n".join([f"% {caption}", *lines] if caption else lines) + "\n"
+
+
+def latex_cell(estimate: Estimate | None, digits: int, interval: bool = True) -> str:
+    """:func:`cell` with minus signs instead of hyphens."""
+    text = "-" if estimate is None else cell(estimate, digits, interval)
+    return "--" if text == "-" else re.sub(r"-(?=\d)", "$-$", text)
 
 
 def _in_order(columns: Mapping[str, Summary]) -> list[Metric]:
@@ -154,7 +182,8 @@ def best_of(metric: Metric, values: Mapping[str, float]) -> set[str]:
     return {name for name, value in worth.items() if round(value, metric.digits) == least}
 
 
-def _arrow(metric: Metric) -> str:
+def arrow(metric: Metric) -> str:
+    """Which way is better, in LaTeX; empty where neither is."""
     return {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}.get(metric.better, "")
 
 

@@ -39,12 +39,14 @@ def lacking_recogniser(name: str) -> str | None:
     """Why the recogniser ``name`` cannot run, None if it can.
 
     Raises:
-        ConfigError: there is no such recogniser.
+        ConfigError: there is no such recogniser, or its model is not named.
     """
     kind = name.partition(":")[0]
     if kind not in _PACKAGES:
         raise ConfigError(f"There is no recogniser '{name}': use pocketsphinx or whisper:FOLDER_OR_MODEL.")
     package, extra = _PACKAGES[kind]
+    if kind == "whisper" and not name.partition(":")[2]:
+        raise ConfigError("Whisper needs its model: say whisper:FOLDER or whisper:openai/whisper-base.")
     if find_spec(package) is None:
         return str(MissingExtraError(package, extra, "Word error rate"))
     return None
@@ -81,8 +83,6 @@ def _pocketsphinx() -> Recogniser:
 
 
 def _whisper(model: str) -> Recogniser:
-    if not model:
-        raise ConfigError("Whisper needs its model: say whisper:FOLDER or whisper:openai/whisper-base.")
     from transformers import pipeline
 
     try:

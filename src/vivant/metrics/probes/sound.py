@@ -36,23 +36,22 @@ def start(lab: Lab, names: Mapping[str, Metric], case: Case) -> Collector:
 
 
 def sound_of(case: Case, role: str) -> np.ndarray | None:
-    """(N,) mono samples at 16 kHz from the first scored frame on: of the clip itself, or the given sound; None if
-    there is none."""
+    """(N,) mono samples at 16 kHz from the first scored frame on: of the clip itself, or of the sound that was given
+    for the generated one; None if there is none."""
     from vivant.media.audio import has_sound, read_audio
 
     own = getattr(case.subject, role)
-    places = [case.subject.sound, own] if role == "made" else [own]
-    for path in places:
-        if path is None or not Path(path).is_file():
-            continue
-        try:
-            if not has_sound(path):
-                continue
-        except MediaError:  # a still or an animation
-            continue
-        samples = read_audio(path, RATE, mono=True).samples[:, 0]
-        return samples[round(case.view.first / float(case.fps * case.view.stride) * RATE) :]
-    return None
+    given = case.subject.sound if role == "made" else None
+    path = own if given is None else given
+    if not Path(path).is_file():
+        return None
+    try:
+        if not has_sound(path):
+            return None
+    except MediaError:  # a still or an animation
+        return None
+    samples = read_audio(path, RATE, mono=True).samples[:, 0]
+    return samples[round(case.view.first / float(case.fps * case.view.stride) * RATE) :]
 
 
 class _Beats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from vivant.core.errors import WeightsError
 from vivant.metrics.metric import INFINITE, Metric
 from vivant.metrics.probes.base import Case, Collector, Findings, Lab
 from vivant.metrics.probes.sound import sound_of
@@ -47,7 +48,11 @@ class _Words:
         for role in self._case.judged():
             samples = sound_of(self._case, role)
             if samples is not None:
-                hear = self._lab.net(f"speech {self._lab.speech}", partial(open_recogniser, self._lab.speech))
+                try:
+                    hear = self._lab.net(f"speech {self._lab.speech}", partial(open_recogniser, self._lab.speech))
+                except WeightsError as error:  # the clip's other metrics do not need it
+                    found.missing["wer"] = str(error).rstrip(".")
+                    return found
                 found.set(role, "wer", word_error_rate(hear(samples), text))
             elif role == "made":
                 found.missing["wer"] = "there is no sound"

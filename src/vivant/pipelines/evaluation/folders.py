@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from vivant.core.errors import MediaError
 from vivant.pipelines.evaluation.common import add_measuring, add_output, add_view, check_early, evaluate, plan_of
 
 
@@ -34,7 +35,9 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
 
 def run_pairs(args: argparse.Namespace) -> int:
     """Measure one clip."""
+    from vivant.media.audio import has_sound
     from vivant.media.files import existing_path
+    from vivant.metrics.measure import suited
     from vivant.metrics.subject import Subject, clip_name, text_beside
 
     view = check_early(args)
@@ -42,9 +45,11 @@ def run_pairs(args: argparse.Namespace) -> int:
              for name in ("generated", "reference", "driver", "source", "audio")}  # fmt: skip
     made, true = paths["generated"], paths["reference"]
     assert made is not None
+    if paths["audio"] and not has_sound(paths["audio"]):
+        raise MediaError(f"'{args.audio}' has no sound: give another --audio.")
     text = args.text or (text_beside(true) if true else None)
     subject = Subject(clip_name([made]), made, true, paths["driver"], paths["source"], paths["audio"], text)
-    plan = plan_of(args, view)
+    plan = suited(plan_of(args, view), [subject], named=bool(args.metrics))
     about = {"generated": made.name, "reference": true.name if true else None}
     if args.out:
         return evaluate([subject], plan, args, Path(args.out), f"Evaluation of {made.name}", about)
@@ -55,6 +60,7 @@ def run_pairs(args: argparse.Namespace) -> int:
 
 def run_folders(args: argparse.Namespace) -> int:
     """Measure all clips of a folder."""
+    from vivant.metrics.measure import suited
     from vivant.metrics.subject import pair_folders
 
     view = check_early(args)
@@ -65,4 +71,5 @@ def run_folders(args: argparse.Namespace) -> int:
     if len(lonely) > 10:
         print(f"without partner: {len(lonely) - 10} more")
     about = {"generated": made.name, "reference": true.name, "without partner": len(lonely) or None}
-    return evaluate(subjects, plan_of(args, view), args, Path(args.out), f"Evaluation of {made.name}", about)
+    plan = suited(plan_of(args, view), subjects, named=bool(args.metrics))
+    return evaluate(subjects, plan, args, Path(args.out), f"Evaluation of {made.name}", about)

@@ -44,13 +44,15 @@ def run(args: argparse.Namespace) -> int:
     """
     from vivant.metrics.results import write_json
     from vivant.metrics.sync_scorer import KINDS, sync_scorer
+    from vivant.pipelines.load import pick_device
 
     if args.audio and len(args.videos) > 1:
         raise ConfigError("--audio goes with one video: score the others in runs of their own.")
     if args.sync_weights and args.scorer == "both":
         raise ConfigError("--sync-weights goes with one scorer: choose --scorer lite or --scorer published.")
     kinds = KINDS if args.scorer == "both" else (args.scorer,)
-    scorers = [sync_scorer(kind, args.sync_weights, args.device) for kind in kinds]
+    device = pick_device(args.device)
+    scorers = [sync_scorer(kind, args.sync_weights, device) for kind in kinds]
     tables = [(scorer, [score_file(scorer, video, args.audio, len(args.videos)) for video in args.videos])
               for scorer in scorers]  # fmt: skip
     text = "\n".join(sync_markdown(scorer, rows) for scorer, rows in tables)
@@ -83,15 +85,16 @@ def score_file(scorer: SyncScorer, video: str, audio: str | None, videos: int) -
 def sync_markdown(scorer: SyncScorer, rows: list[Scored]) -> str:
     """A Markdown table with the mean of the scored videos, and what the numbers depend on."""
     from vivant.metrics.sync import mean_confidence
+    from vivant.metrics.tables import plain_cell
 
     lines = [f"| video | {scorer.confidence_name} | {scorer.distance_name} | offset (frames) | windows |"]
     lines.append("|---|---|---|---|---|")
     for row in rows:
         result = row.result
-        cells = ("-", "-", "-", row.problem) if result is None else (
+        cells = ("-", "-", "-", plain_cell(row.problem)) if result is None else (
             f"{result.confidence:.3f}", f"{result.distance:.3f}", f"{result.offset:+d}", str(result.windows)
         )  # fmt: skip
-        lines.append(f"| {' | '.join((Path(row.video).name, *cells))} |")
+        lines.append(f"| {' | '.join((plain_cell(Path(row.video).name), *cells))} |")
     good = [row.result for row in rows if row.result is not None]
     if len(good) > 1:
         confidence, distance = mean_confidence(good)
