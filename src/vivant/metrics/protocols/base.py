@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
@@ -175,14 +175,18 @@ def _some(words: Sequence[str], most: int = 5) -> str:
 
 def scan(folder: Path, data: Sequence[DataSet]) -> list[Item]:
     """The items of a folder without a manifest: a sub-folder for each data set (or the folder itself if there is only
-    one), whose clips' names tell persons and parts.
+    one), whose clips' names tell persons and parts. Ids are these names, with the data set's in front
+    (``vfhq/0001``) if two data sets share one.
 
     Raises:
         MediaError: there is no such folder, or nothing in it.
     """
+    from vivant.core.errors import MediaError
     from vivant.media.image import IMAGE_SUFFIXES
     from vivant.metrics.subject import media_in, text_beside
 
+    if not folder.is_dir():
+        raise MediaError(f"There is no folder '{folder}': check the path.")
     found: list[Item] = []
     for part in data:
         place = folder / part.name if (folder / part.name).is_dir() or len(data) > 1 else folder
@@ -195,4 +199,12 @@ def scan(folder: Path, data: Sequence[DataSet]) -> list[Item]:
         for name, path in media_in(place).items():
             split = "test" if part.is_test(name) else "train"
             found.append(Item(name, path, part.person_of(name), part.name, "clip", split, text_beside(path)))
-    return found
+    return _told_apart(found)
+
+
+def _told_apart(items: list[Item]) -> list[Item]:
+    """The items; where clips of two data sets have one name, every clip's id begins with its data set's."""
+    clips = [item.id for item in items if item.kind == "clip"]
+    if len(set(clips)) == len(clips):
+        return items
+    return [replace(item, id=f"{item.group}/{item.id}") if item.kind == "clip" else item for item in items]

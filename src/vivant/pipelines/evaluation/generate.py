@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vivant.core.clip import Audio, Clip
-from vivant.core.errors import ConfigError, VivantError
+from vivant.core.errors import ConfigError
 from vivant.metrics.protocols.base import Drive, Pick
 from vivant.metrics.subject import Subject
 from vivant.metrics.view import View
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 QUALITY = 4
 """Constant rate factor of generated clips: what is measured is the method, hardly the codec."""
-_BROKEN = (VivantError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
 
 
 @dataclass
@@ -60,13 +60,14 @@ class Maker:
         """The results of all picks; what could not be made stands in ``failed``."""
         from tqdm import tqdm
 
+        from vivant.metrics.suite import told_error
+
         found = []
         for pick in tqdm(picks, desc="vivant: generate", unit="clip", file=sys.stderr, disable=None):
             try:
                 found.append(self.make(pick))
-            except _BROKEN as error:
-                words = str(error) if isinstance(error, VivantError) else f"{type(error).__name__}: {error}"
-                self.failed[pick.id] = f"not generated: {words}"
+            except Exception as error:  # whatever a library raises: one clip stops no other
+                self.failed[pick.id] = f"not generated: {told_error(error)}"
         return found
 
     def make(self, pick: Pick) -> Subject:
@@ -134,11 +135,16 @@ def subject_of(pick: Pick, made: Path, source: Path | None) -> Subject:
 
 
 def write_first(clip: Clip, path: Path) -> None:
-    """The first frame of a clip as a PNG."""
+    """The first frame of a clip as a PNG; a file that shows it already is not touched, so that results stay current."""
     from vivant.media.image import write_image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_image(path, next(iter(clip.frames)))
+    part = path.with_name(f".part-{path.name}")
+    write_image(part, next(iter(clip.frames)))
+    if path.is_file() and path.read_bytes() == part.read_bytes():
+        part.unlink()
+    else:
+        os.replace(part, path)
 
 
 class _First:

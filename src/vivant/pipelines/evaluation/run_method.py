@@ -108,6 +108,8 @@ def run_protocol(args: argparse.Namespace) -> int:
     if problems and not args.partial:
         raise MediaError(f"{args.data} is not what {protocol.title} tests: complete it, or go on with --partial.")
     picks = protocol.picks(items)
+    if not picks:
+        raise MediaError(f"{args.data} holds nothing that {protocol.title} tests: see what is incomplete above.")
     if args.limit is not None:
         picks = picks[: max(args.limit, 1)]
     about = _about(protocol, problems, args, len(picks))
@@ -160,12 +162,16 @@ def _make_and_measure(
     about: Mapping[str, Any],
     protocol: Protocol | None,
 ) -> int:
+    from vivant.metrics.measure import suited
+
     check_drive(maker.pipe, maker.drive)
-    plan = plan_of(args, view, protocol.metrics if protocol else None)
+    planned = [subject_of(pick, Path("made"), Path("source")) for pick in picks] + _portraits(picks)
+    plan = suited(plan_of(args, view, protocol.metrics if protocol else None), planned)
     subjects = [*maker.make_all(picks), *_portraits(picks)]
     settings = maker.settings()
     speed = {"generated frames a second": round(maker.frames / maker.seconds, 2)} if maker.seconds else {}
-    told = dict(about) | {name: settings[name] for name in ("method", "preset", "weights", "device", "dtype")} | speed
+    names = ("method", "preset", "weights", "device", "dtype", "seed", "drive")
+    told = dict(about) | {name: settings[name] for name in names} | {"set": " ".join(args.set or [])} | speed
     return evaluate(subjects, plan, args, Path(args.out), title, told, maker.failed)
 
 
@@ -176,11 +182,13 @@ def _measure(
     args: argparse.Namespace,
     about: Mapping[str, Any],
 ) -> int:
-    plan = plan_of(args, protocol.view, protocol.metrics)
+    from vivant.metrics.measure import suited
+
+    everything = [*subjects, *_portraits(picks)]
+    plan = suited(plan_of(args, protocol.view, protocol.metrics), everything)
     known = {subject.id for subject in subjects}
     failed = {pick.id: "there is no generated clip of this name" for pick in picks if pick.id not in known}
     told = dict(about) | {"generated": Path(args.generated).name}
-    everything = [*subjects, *_portraits(picks)]
     return evaluate(everything, plan, args, Path(args.out), protocol.title, told, failed)
 
 
