@@ -14,12 +14,13 @@ from vivant.core.errors import MediaError, VivantError
 from vivant.metrics import suite
 from vivant.metrics.compare import compare_markdown, read_run
 from vivant.metrics.measure import Plan, make_plan
-from vivant.metrics.plots import write_plots
+from vivant.metrics.metric import all_metrics
+from vivant.metrics.plots import draw_curves, draw_histograms, write_plots
 from vivant.metrics.probes.base import Lab
 from vivant.metrics.results import ResultFolder, write_json
 from vivant.metrics.statistics import Estimate
 from vivant.metrics.subject import Subject, pair_folders, text_beside
-from vivant.metrics.summary import _within, summarise
+from vivant.metrics.summary import Row, Summary, _within, summarise
 from vivant.metrics.tables import escape, report_json, report_markdown
 from vivant.metrics.view import View
 
@@ -116,3 +117,53 @@ def test_runs_are_compared_on_what_they_last_measured(folders: tuple[Path, Path]
     (tmp_path / "first" / "results.json").write_text(json.dumps([1]))
     with pytest.raises(MediaError, match="no finished run"):
         read_run(tmp_path / "first")
+
+
+def test_values_that_differ_by_rounding_have_a_histogram(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    one = Estimate(1.0, 1.0, 1.0, 2)
+    for values in ([1.0, 1.0 - 1.1e-16], [0.0, 5e-324], [3.0, 3.0], [1.0, 2.0]):
+        row = Row(all_metrics()["mouth-gain"], one, None, {str(i): value for i, value in enumerate(values)})
+        path = draw_histograms(Summary([row], 2, 2, 0), tmp_path / "histograms.png")
+        assert path is not None and path.stat().st_size > 0
+
+
+def test_curves_show_single_frames_and_no_empty_panel(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    nan = np.full(3, np.nan)
+    assert draw_curves({"series:psnr": nan, "series:series/mouth": nan}, "a", tmp_path / "a.png") is None
+    assert draw_curves({"series:psnr": np.array([30.0]), "series:flicker": nan}, "b", tmp_path / "b.png") is not None
+    import cv2
+
+    picture = cv2.imread(str(tmp_path / "b.png"))
+    assert picture is not None and picture.shape[0] == 160, "one panel"
+    red = (picture[..., 2].astype(int) - picture[..., 0] > 60) & (picture[..., 2] > 120)
+    assert red.any(), "the only frame is seen"
+
+
+def test_whatever_a_library_raises_stops_no_other_clip(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    from vivant.metrics.protocols.base import Item, Pick
+    from vivant.pipelines.evaluation.generate import Maker
+
+    subjects, _ = pair_folders(*folders)
+    real = suite.measure
+
+    def fails(subject: Subject, plan: Plan) -> suite.ClipResult:
+        if subject.id == "a":
+            raise cv2.error("bad\nargument")
+        return real(subject, plan)
+
+    monkeypatch.setattr(suite, "measure", fails)
+    done = suite.run_suite(subjects, plan_of("psnr"), tmp_path)
+    assert done.failed == {"a": "error: bad argument"} and [result.id for result in done.results] == ["b"]
+
+    def refuses(maker: Maker, pick: Pick) -> Subject:
+        raise TypeError("no")
+
+    monkeypatch.setattr(Maker, "make", refuses)
+    maker = Maker(None, {}, "video", View(), tmp_path)  # type: ignore[arg-type]
+    assert maker.make_all([Pick(Item("a", tmp_path))]) == [] and "TypeError: no" in maker.failed["a"]

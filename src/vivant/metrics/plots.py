@@ -67,7 +67,8 @@ def draw_histograms(summary: Summary, path: Path) -> Path | None:
     figure = _figure_kind()(13, 2.2 * height)
     for number, (metric, values) in enumerate(rows, 1):
         axes = figure.add_subplot(height, 4, number)
-        axes.hist(values, bins=min(20, max(3, len(values))), color="0.35")
+        axes.hist(values, bins=min(20, max(3, len(values))), range=_span(values), color="0.35")
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.axvline(values.mean(), color="tab:red", linewidth=1)
         axes.set_title(metric.title, fontsize=8)
         axes.tick_params(labelsize=7)
@@ -76,16 +77,23 @@ def draw_histograms(summary: Summary, path: Path) -> Path | None:
     return path
 
 
+def _span(values: np.ndarray) -> tuple[float, float]:
+    """From the least to the largest value; a little more where they differ by rounding only, which has no bins."""
+    low, high = float(values.min()), float(values.max())
+    least = max(abs(low), abs(high)) * 1e-6 or 1e-6
+    return (low, high) if high - low > least else (low - least, high + least)
+
+
 def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Path | None:
     """Values of each frame of one clip, and its openings and gaze beside the goal's."""
     metrics = all_metrics()
     rows: list[tuple[str, Sequence[tuple[str, np.ndarray]]]] = []
     for name in CURVES:
-        if f"series:{name}" in arrays:
+        if np.isfinite(arrays.get(f"series:{name}", np.empty(0))).any():
             rows.append((metrics[name].heading, _lines(arrays, name, metrics[name])))
     for key in (*SERIES, "sharpness"):
         name = f"series/{key.replace('_', '-')}"
-        if f"series:{name}" in arrays:
+        if any(np.isfinite(arrays.get(f"{part}:{name}", np.empty(0))).any() for part in ("series", "truth_series")):
             rows.append((key.replace("_", " "), _lines(arrays, name, None)))
     if not rows:
         return None
@@ -93,13 +101,15 @@ def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Pat
     for number, (heading, lines) in enumerate(rows, 1):
         axes = figure.add_subplot(len(rows), 1, number)
         for (label, values), colour in zip(lines, ("tab:red", "0.4")):
-            axes.plot(values, label=label, color=colour, linewidth=1)
+            axes.plot(values, label=label, color=colour, linewidth=1, marker=".", markersize=2)
+        axes.set_xlim(-0.5, max(len(values) for _, values in lines) - 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(heading, fontsize=8, loc="left")
         axes.tick_params(labelsize=7)
         if len(lines) > 1:
             axes.legend(fontsize=7, loc="upper right")
     figure.suptitle(title, fontsize=9, parse_math=False)  # a file name, which may hold a $
-    figure.axes[-1].set_xlabel("frame", fontsize=8)
+    figure.axes[-1].set_xlabel("scored frame", fontsize=8)
     figure.savefig(path, dpi=100)
     return path
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vivant.core.errors import FaceError, MediaError
+from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
 from vivant.metrics.reenactment import (
     BASELINES,
@@ -30,6 +30,7 @@ from vivant.metrics.reenactment import (
     true_frames,
 )
 from vivant.metrics.report import Table, contact_sheet, make_table, stack_sheets
+from vivant.metrics.suite import told_error
 
 TASKS = ("self", "cross")
 TRUE = "true frames"
@@ -119,8 +120,8 @@ def measure_cases(
                     file.write(record_line(record) + "\n")
                     file.flush()
                     records.append(record)
-            except (FaceError, MediaError) as error:
-                skipped.append(f"{case.id}: {error}")
+            except Exception as error:  # whatever a library raises: one case stops no other
+                skipped.append(f"{case.id}: {told_error(error)}")
     if not records:
         raise FaceError(f"Nothing could be measured; the first reason: {skipped[0]}")
     return records, skipped

@@ -17,9 +17,6 @@ from vivant.metrics.measure import ClipResult, Plan, measure
 from vivant.metrics.results import ResultFolder
 from vivant.metrics.subject import Subject
 
-_BROKEN = (VivantError, OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
-"""What one clip may raise without stopping the others."""
-
 
 @dataclass
 class Run:
@@ -89,9 +86,8 @@ def _one(subject: Subject, plan: Plan, out: Path) -> Step:
         result = replace(result, damage=" ".join(told))
         ResultFolder(out).save(subject, result)
         return subject, result, ""
-    except _BROKEN as error:
-        words = str(error) if isinstance(error, VivantError) else f"{type(error).__name__}: {error}"
-        return subject, None, " ".join(words.split())
+    except Exception as error:  # whatever a library raises: one clip stops no other
+        return subject, None, told_error(error)
 
 
 _plan: Plan
@@ -105,6 +101,12 @@ def _begin(plan: Plan, out: Path) -> None:
     global _plan, _out
     torch.set_num_threads(1)
     _plan, _out = plan, out
+
+
+def told_error(error: Exception) -> str:
+    """An error in one line, with its kind if it is not ours."""
+    words = str(error) if isinstance(error, VivantError) else f"{type(error).__name__}: {error}"
+    return " ".join(words.split())
 
 
 def _task(subject: Subject) -> Step:
