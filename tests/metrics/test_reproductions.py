@@ -120,3 +120,37 @@ def test_rules_that_make_no_sense(folder: Path, rule: str) -> None:
         read_claims(folder)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_claims(folder / "nowhere")
+
+
+def test_a_number_without_an_interval_is_not_certain(folder: Path) -> None:
+    claim = Claim("a", "M", "c", "s", ("one", "two"), (["one", "<", "two"], ["two", ">", 1]), certain=True)
+    empty = {name: {"value": value, "low": None, "high": None} for name, value in (("one", 1), ("two", 2))}
+    for given in (numbers(one=1, two=2), empty):
+        result = Result("a", "s", given, "c", "h")
+        assert verdict(claim, result) == NOT_HELD and verdict(replace(claim, certain=False), result) == HELD
+    whole = {"one": {"value": 1, "low": 0.5, "high": 1.5}, "two": {"value": 2, "low": 1.6, "high": 2.5}}
+    assert verdict(claim, Result("a", "s", whole, "c", "h")) == HELD
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{"numbers": [1]}, {"numbers": {"one": {"value": 1, "low": "x"}, "two": {"value": 2}}}, {"note": 3},
+     {"numbers": {"one": {"value": 1}, "two": {"value": 2}, "more": 3}}, {"claim": ["a"]}],
+)  # fmt: skip
+def test_results_of_a_wrong_kind_are_one_sentence(folder: Path, row: dict[str, object]) -> None:
+    whole = {"claim": "a", "setting": "s", "numbers": numbers(one=1, two=2), "command": "c", "hardware": "h"} | row
+    (folder / "r.json").write_text(json.dumps(whole))
+    with pytest.raises(ConfigError, match=r"r\.json"):
+        read_results(folder, read_claims(folder))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"caf\xe9", b"a: b", b"- a", b"- [1]", b"", YAML.replace("[[one", "3 #").encode(),
+     YAML.replace("[one, two]\n", "3\n").encode(), YAML.replace("two]]", "null]]").replace(", 3]", ", null]").encode(),
+     YAML.replace("[x, y, z]}", "3}").encode()],
+)  # fmt: skip
+def test_claims_of_a_wrong_kind_are_one_sentence(folder: Path, text: bytes) -> None:
+    (folder / "claims.yaml").write_bytes(text)
+    with pytest.raises(ConfigError):
+        read_claims(folder)

@@ -63,9 +63,11 @@ def read_claims(folder: Path) -> list[Claim]:
     try:
         rows = yaml.safe_load(path.read_text(encoding="utf-8"))
         claims = [Claim(**_tuples(row)) for row in rows]
-    except (OSError, TypeError, yaml.YAMLError) as error:
+    except (OSError, AttributeError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"The claims {path} cannot be read ({error}): write them as the file's head says.") from error
     for claim in claims:
+        if not (isinstance(claim.numbers, tuple) and isinstance(claim.holds, tuple)):
+            raise ConfigError(f"{path}: numbers and rules of '{claim.id}' must be lists.")
         used = [name for rule in claim.holds for name in _names(rule, claim.id)]
         strange = [name for name in used if name not in claim.numbers]
         if strange or not claim.holds:
@@ -85,9 +87,12 @@ def _names(rule: Any, claim: str) -> list[str]:
     Raises:
         ConfigError: it is no rule.
     """
-    if isinstance(rule, dict) and set(rule) == {"increasing"} and len(rule["increasing"]) > 1:
-        return list(rule["increasing"])
+    names = rule.get("increasing") if isinstance(rule, dict) and len(rule) == 1 else None
+    if isinstance(names, list) and len(names) > 1:
+        return names
     if isinstance(rule, list) and len(rule) == 3 and rule[1] in ("<", ">") and isinstance(rule[0], str):
+        if not isinstance(rule[2], str | int | float):
+            raise ConfigError(f"The rule {rule} of '{claim}' compares with neither a name nor a number.")
         return [name for name in (rule[0], rule[2]) if isinstance(name, str)]
     raise ConfigError(f"The rule {rule} of '{claim}' is none: write [left, \"<\", right] or {{increasing: [names]}}.")
 
@@ -113,38 +118,61 @@ def read_results(folder: Path, claims: Sequence[Claim]) -> list[Result]:
 
 
 def _check(result: Result, known: Mapping[str, Claim], path: Path) -> None:
+    texts = (result.claim, result.setting, result.command, result.hardware, result.plot, result.note)
+    if not isinstance(result.numbers, dict) or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"The result {path} cannot be read (a text is none, or its numbers are no object).")
     if result.claim not in known:
         raise ConfigError(f"{path}: there is no claim '{result.claim}' in {CLAIMS}.")
     lacks = [name for name in known[result.claim].numbers if not _is_number(result.numbers.get(name))]
     if lacks or not (result.command and result.hardware and result.setting):
         what = f"the numbers {', '.join(lacks)}" if lacks else "its setting, command or hardware"
         raise ConfigError(f"{path}: the result for '{result.claim}' lacks {what}.")
+    strange = [name for name, number in result.numbers.items() if not _is_number(number)]
+    if strange:
+        raise ConfigError(
+            f"{path}: '{strange[0]}' of '{result.claim}' needs a value, and low and high as numbers if any."
+        )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("value"), int | float) and math.isfinite(value["value"])
+def _is_number(row: Any) -> bool:
+    """Whether it is a number as results have it; ends that are null are no interval."""
+    if not isinstance(row, dict) or not isinstance(row.get("value"), int | float):
+        return False
+    ends = [row[end] for end in ("value", "low", "high") if row.get(end) is not None]
+    return all(isinstance(end, int | float) and math.isfinite(end) for end in ends)
 
 
 def verdict(claim: Claim, result: Result) -> str:
-    """Whether every rule holds for the numbers of a result, and also for the near ends of their 95 % intervals."""
-    if not all(_holds(rule, claim.certain, result.numbers) for rule in claim.holds):
+    """Whether every rule holds for the numbers of a result, and also for the near ends of their 95 % intervals.
+
+    A number without an interval stands for itself, but not in a claim that must be certain.
+    """
+    if not all(_holds(rule, claim.certain, result.numbers, claim.certain) for rule in claim.holds):
         return NOT_HELD
-    return HELD if all(_holds(rule, True, result.numbers) for rule in claim.holds) else LOOSELY
+    return HELD if all(_holds(rule, True, result.numbers, claim.certain) for rule in claim.holds) else LOOSELY
 
 
-def _holds(rule: Any, certain: bool, numbers: Mapping[str, Mapping[str, Any]]) -> bool:
+def _holds(rule: Any, apart: bool, numbers: Mapping[str, Mapping[str, Any]], needed: bool) -> bool:
+    """``apart``: the near ends of intervals must keep it, too; ``needed``: there must be intervals."""
     if isinstance(rule, dict):
         names = rule["increasing"]
-        return all(_less(numbers[a], numbers[b], certain) for a, b in pairwise(names))
+        return all(_less(numbers[a], numbers[b], apart, needed) for a, b in pairwise(names))
     left, sign, right = rule
-    pair = numbers[left], numbers[right] if isinstance(right, str) else {"value": right}
-    return _less(*(pair if sign == "<" else pair[::-1]), certain)
+    other = numbers[right] if isinstance(right, str) else dict.fromkeys(("value", "low", "high"), right)
+    small, large = (numbers[left], other) if sign == "<" else (other, numbers[left])
+    return _less(small, large, apart, needed)
 
 
-def _less(small: Mapping[str, Any], large: Mapping[str, Any], certain: bool) -> bool:
-    if not certain:
+def _less(small: Mapping[str, Any], large: Mapping[str, Any], apart: bool, needed: bool) -> bool:
+    if not apart:
         return bool(small["value"] < large["value"])
-    return bool(small.get("high", small["value"]) < large.get("low", large["value"]))
+    return _end(small, "high", needed) < _end(large, "low", needed)
+
+
+def _end(number: Mapping[str, Any], end: str, needed: bool) -> float:
+    """An end of the interval; without one NaN if it is ``needed``, else the value."""
+    known = number.get(end)
+    return float(known if known is not None else math.nan if needed else number["value"])
 
 
 def reproductions_markdown(claims: Sequence[Claim], results: Sequence[Result]) -> str:
