@@ -153,3 +153,16 @@ def test_rows_of_several_makers_share_a_manifest(tmp_path):
     assert merged[2].group == "changed"
     with pytest.raises(ConfigError, match="64"):
         merge_manifest(tmp_path, [replace(rows[0], id="large", size=64)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"id": "caf\xe9"}', b"[1]", b"3",
+     b'{"id": "a", "person": "p", "split": "test", "kind": "clip", "group": "g", "frames": "x", "fps": 25, "size": 64}',
+     b'{"id": "a", "person": "p", "split": "test", "kind": "clip", "group": "g", "frames": 3, "fps": 25, "size": 64,'
+     b' "video": 3}'],
+)  # fmt: skip
+def test_a_manifest_of_a_wrong_kind_is_one_sentence(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "manifest.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(ConfigError, match="write the manifest again"):
+        read_manifest(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from clips import tone, write
 
 from vivant.core.clip import Clip
-from vivant.core.errors import FaceError
+from vivant.core.errors import ConfigError, FaceError
 from vivant.metrics.degrade import BASELINE, DEGRADATIONS, EXPECTED, LEAST, Other, find_other
 from vivant.metrics.metric import all_metrics
 from vivant.metrics.sensitivity import Verdict, badness
@@ -118,3 +118,36 @@ def test_the_command_makes_its_table(speaker: list[np.ndarray], tmp_path: Path) 
     assert psnr["blur"].startswith("**") and psnr["sound shift"] == psnr["true"]
     flicker = dict(zip(ways, rows["flicker"]))
     assert float(flicker["flicker"].strip("*")) > 10 * float(flicker["true"])
+
+
+def command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args(["degradations", *words]))
+
+
+def test_what_cannot_be_checked_is_refused_or_told(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    write(tmp_path / "true" / "a.mp4", speaker[:3])
+    words = ["--reference", str(tmp_path / "true"), "--out", str(tmp_path / "out"), "--metrics"]
+    with pytest.raises(ConfigError, match="one clip"):
+        command(*words, "psnr")
+    write(tmp_path / "true" / "b.mp4", speaker[6:9])
+    with pytest.raises(ConfigError, match="'psnr-wrapped'"):
+        command(*words, "psnr,psnr-wrapped")
+    assert not (tmp_path / "out").exists()
+    command(*words, "l1,av-offset-lite")  # there is no sound
+    told = (tmp_path / "out" / "degradations.md").read_text()
+    assert "their rules were not checked: av-offset-lite." in told
+
+
+def test_clips_are_spoiled_again_when_they_changed(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    words = ["--reference", str(tmp_path / "true"), "--out", str(tmp_path / "out"), "--metrics", "l1"]
+    blurred = tmp_path / "out" / "spoiled" / "blur"
+    for first in (0, 0, 9):
+        if not blurred.exists() or first:
+            for name, start in (("a", first), ("b", 3)):
+                write(tmp_path / "true" / f"{name}.mp4", speaker[start : start + 3])
+        before = {path.name: path.stat().st_mtime_ns for path in blurred.glob("*.mp4")}
+        command(*words)
+        after = {path.name: path.stat().st_mtime_ns for path in blurred.glob("*.mp4")}
+        assert len(after) == 2 and (not before or (before == after) == (not first))

@@ -86,3 +86,11 @@ def test_interval_of_sets_covers_the_value_and_shrinks_with_more_clips() -> None
     two = set_estimate(clips(0, 2, 0), clips(1, 2, 0.5), frechet_distance)
     assert np.isfinite(two.value) and np.isnan(two.low)
     assert np.isnan(set_estimate([], clips(0, 2, 0), frechet_distance).value)
+
+
+def test_features_that_are_no_numbers_have_no_distance() -> None:
+    rows = np.random.default_rng(0).normal(size=(6, 4))
+    for strange in (np.nan, np.inf):
+        broken = rows.copy()
+        broken[2, 1] = strange
+        assert np.isnan(frechet_distance(rows, broken)) and np.isnan(frechet_distance(broken, rows))

@@ -61,17 +61,23 @@ class Row:
         return self.video if self.kind == "clip" else self.image
 
 
+_TYPES: dict[str, Any] = {"str": str, "int": (int, float), "float": float, "bool": (bool, int)}
+
+
 def parse_row(values: dict[str, Any], where: str) -> Row:
     """Check one object of a manifest; unknown keys are left out.
 
     Raises:
         ConfigError: a key is missing or has a value that makes no sense.
     """
-    names = {f.name for f in fields(Row)}
+    kinds = {f.name: _TYPES[str(f.type)] for f in fields(Row)}
     try:
-        row = Row(**{k: v for k, v in values.items() if k in names and v is not None})
+        row = Row(**{k: v for k, v in values.items() if k in kinds and v is not None})
         row = replace(row, fps=float(Fraction(row.fps)))
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+        strange = [name for name, kind in kinds.items() if not isinstance(getattr(row, name), kind)]
+        if strange:
+            raise TypeError(f"'{strange[0]}' is of another type")
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ConfigError(f"{where} is not a row of a manifest ({error}): write the manifest again.") from error
     if row.split not in SPLITS or row.kind not in KINDS:
         raise ConfigError(f"{where}: split '{row.split}' or kind '{row.kind}' is not one of {SPLITS}, {KINDS}.")
@@ -91,7 +97,11 @@ def read_manifest(folder: str | os.PathLike[str]) -> list[Row]:
         raise MediaError(f"{path} does not exist: prepare the data folder first, or name another folder.")
     rows: list[Row] = []
     seen: set[str] = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: write the manifest again.") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         where = f"{path} line {number}"

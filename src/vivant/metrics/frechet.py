@@ -20,11 +20,12 @@ def frechet_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     Dowson and Landau 1982; Heusel et al. 2017, equation 6. Covariances are unbiased (divided by N - 1), as in every
     published FID. Exact, no square root of a matrix that might turn complex: tr (S1 S2)^½ is the sum of the singular
     values of X1 X2^T over sqrt((N - 1)(M - 1)) with centred X when there are fewer vectors than numbers, and else the
-    sum of the roots of the eigenvalues of S1^½ S2 S1^½. Range 0 and up; NaN with fewer than two vectors on a side.
+    sum of the roots of the eigenvalues of S1^½ S2 S1^½. Range 0 and up; NaN with fewer than two vectors on a side, or
+    where a number is not finite.
     """
-    if min(len(ours), len(theirs)) < 2:
-        return float("nan")
     a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    if min(len(a), len(b)) < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("nan")
     mean = np.square(a.mean(0) - b.mean(0)).sum()
     a, b = a - a.mean(0), b - b.mean(0)
     n, m = len(a) - 1, len(b) - 1

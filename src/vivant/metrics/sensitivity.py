@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,4 +88,16 @@ def broken_rules(summaries: Mapping[str, Summary]) -> list[str]:
         for name, row in verdicts(summaries).items()
         for way, verdict in row.items()
         if not verdict.kept
+    ]
+
+
+def unchecked(summaries: Mapping[str, Summary], names: Iterable[str]) -> list[str]:
+    """Those of the metrics ``names`` that a rule asks something of and that have no value to judge, in its clips or in
+    the baseline's."""
+    table = verdicts(summaries)
+    asked = {way: {*effect.worse, *effect.same} for way, effect in EXPECTED.items() if way in summaries}
+    return [
+        name
+        for name in names
+        if any(name in wanted and way not in table.get(name, {}) for way, wanted in asked.items())
     ]

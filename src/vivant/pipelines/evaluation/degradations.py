@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
 
+from vivant.core.errors import ConfigError
 from vivant.pipelines.evaluation.common import add_measuring, plan_of
 from vivant.pipelines.evaluation.listing import END
 from vivant.pipelines.marked import replace_between
@@ -24,10 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Spoil, measure, compare; returns 1 if a rule is broken."""
+    """Spoil, measure, compare; returns 1 if a rule is broken.
+
+    Raises:
+        ConfigError: a metric has no rule, or there are fewer than two clips.
+    """
     from vivant.metrics.degrade import DEGRADATIONS, LEAST
     from vivant.metrics.metric import all_metrics
-    from vivant.metrics.sensitivity import broken_rules, sensitivity_markdown
+    from vivant.metrics.sensitivity import broken_rules, sensitivity_markdown, unchecked
     from vivant.metrics.subject import Subject, media_in
     from vivant.metrics.suite import run_suite
     from vivant.metrics.summary import summarise
@@ -35,15 +42,20 @@ def run(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     clips = list(media_in(Path(args.reference)).values())[: max(args.limit, 2)]
-    _spoil(clips, out / "spoiled")
+    if len(clips) < 2:
+        raise ConfigError(f"'{args.reference}' holds one clip, and identities are swapped between two: give more.")
     plan = plan_of(args, View(), [name for name in LEAST if name in all_metrics()])
+    strange = [name for name in plan.metrics if name not in LEAST]
+    if strange:
+        raise ConfigError(f"No rule says what must become of '{strange[0]}': use some of {', '.join(LEAST)}.")
+    _spoil(clips, out / "spoiled")
     summaries = {}
     for way in DEGRADATIONS:
         folder = out / "spoiled" / way.replace(" ", "_")
         subjects = [Subject(f"{way}/{path.stem}", folder / f"{path.stem}.mp4", path) for path in clips]
         summaries[way] = summarise(run_suite(subjects, plan, out / "measured", args.workers))
     broken = broken_rules(summaries)
-    text = sensitivity_markdown(summaries) + _told(len(clips), broken)
+    text = sensitivity_markdown(summaries) + _told(len(clips), broken, unchecked(summaries, plan.metrics))
     (out / "degradations.md").write_text(text, encoding="utf-8")
     if args.update:
         replace_between(Path(args.update), BEGIN, END, text)
@@ -57,13 +69,30 @@ def _spoil(clips: list[Path], folder: Path) -> None:
     from tqdm import tqdm
 
     from vivant.metrics.degrade import DEGRADATIONS, find_other, write_degraded
+    from vivant.metrics.results import write_json
+    from vivant.metrics.subject import Subject
 
     pairs = list(zip(clips, [*clips[1:], clips[0]]))
     for path, other in tqdm(pairs, desc="vivant: spoil", unit="clip", file=sys.stderr, disable=None):
-        if not all((folder / way.replace(" ", "_") / f"{path.stem}.mp4").is_file() for way in DEGRADATIONS):
+        targets = [folder / way.replace(" ", "_") / f"{path.stem}.mp4" for way in DEGRADATIONS]
+        note, mark = folder / f"{path.stem}.json", Subject("", true=path, source=other).given()
+        if _kept(note) != json.loads(json.dumps(mark)):
+            for target in targets:  # of other clips of this name, or of an earlier state of these
+                target.unlink(missing_ok=True)
+        write_json(note, mark)
+        if not all(target.is_file() for target in targets):
             write_degraded(path, find_other(other), list(DEGRADATIONS), folder)
 
 
-def _told(count: int, broken: list[str]) -> str:
+def _kept(note: Path) -> Any:
+    """What the clips beside the note were made from, None if nobody knows."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _told(count: int, broken: list[str], unknown: list[str]) -> str:
     lines = ["", f"{count} clips. Rules that are not kept: {len(broken) or 'none'}."]
+    lines += [f"Without a value, so their rules were not checked: {', '.join(unknown)}."] if unknown else []
     return "\n".join([*lines, *(f"- {sentence}" for sentence in broken)]) + "\n"
