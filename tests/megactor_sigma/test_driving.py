@@ -113,11 +113,13 @@ def test_the_drivers_first_face_is_laid_on_the_portraits():
 def test_frames_without_a_face_hold_and_a_picture_lasts():
     frames = driving([None, crop(1), None, crop(2)])
     pictures, _, drives = frames.window(0, 6)
-    assert drives.tolist() == [0, 1, 1, 1, 1, 1] and not pictures[0].any()
+    assert drives.tolist() == [1] * 6 and torch.equal(pictures[0], pictures[1]), "before the first face that one drives"
     assert torch.equal(pictures[1], pictures[2]) and torch.equal(pictures[3], pictures[5])
     assert not torch.equal(pictures[2], pictures[3])
     assert torch.equal(frames.window(2, 4)[0], pictures[2:4]), "earlier frames are read again"
     assert torch.equal(frames.window(5, 6)[0], pictures[5:6])
+    pictures, masks, drives = driving([None, None]).window(0, 2)
+    assert not pictures.any() and not masks.any() and not drives.any()
 
 
 def test_masks_only_where_eyes_drive_alone():

@@ -10,6 +10,7 @@ Axis letters: F frames, S pixels of a side, h w latent grid.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import cv2
@@ -74,8 +75,8 @@ def resized_points(landmarks: np.ndarray, side: int, size: int) -> np.ndarray:
 class DrivingFrames:
     """Driving pictures of a clip, read in rising order; asking for earlier ones reads the driver again.
 
-    Frames in which no face is seen repeat the one before; until a face is seen, and where nothing drives, the pictures
-    are black and ``drives`` is 0.
+    Frames in which no face is seen repeat the one before, and those before the first face show it; a driver without any
+    face gives black pictures and ``drives`` 0.
     """
 
     def __init__(self, source: FaceCrop, controls: Controls, config: Config, options: Options) -> None:
@@ -106,7 +107,8 @@ class DrivingFrames:
 
     def _walk(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         size, latent = self._size, self._latent
-        row = (torch.zeros(3, size, size), torch.zeros(2, latent, latent), torch.zeros(()))
+        row: tuple[Tensor, Tensor, Tensor] | None = None
+        waiting = 0  # frames before the first face
         to_first: Similarity | None = None
         first: np.ndarray | None = None
         lay = Similarity()
@@ -119,9 +121,13 @@ class DrivingFrames:
                 told = to_first.after(to_picture)
                 carry = lay.after(self._amplified(first, told.points(crop.landmarks))).after(told)
                 row = self._row(crop, carry)
-            yield row
-        while True:  # a picture that drives lasts
-            yield row
+            if row is None:
+                waiting += 1
+                continue
+            yield from repeat(row, waiting + 1)
+            waiting = 0
+        # a picture that drives lasts
+        yield from repeat(row or (torch.zeros(3, size, size), torch.zeros(2, latent, latent), torch.zeros(())))
 
     def _amplified(self, first: np.ndarray, now: np.ndarray) -> Similarity:
         return amplified(first, now, self._options.strength_visual, self._options.travel)
