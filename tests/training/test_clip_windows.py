@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from vivant.apps.cli import main
 from vivant.core.clip import Audio
@@ -165,3 +167,44 @@ def test_labelled_attributes_are_trained_alone_from_given_weights_and_can_be_ask
     assert all(torch.equal(value, state[key]) for key, value in kept.items())
     grown = [value for key, value in state.items() if "attributes.to_out.0.weight" in key]
     assert grown and any(value.any() for value in grown)
+
+
+@pytest.mark.parametrize(
+    ("method", "samples", "stage", "said"),
+    [
+        ("v-express", {"size": 60}, {}, "both sides must be multiples of 8"),
+        ("v-express", {"size": 128}, {}, "latents are 4 x 16 x 16 numbers where these nets take 4 x 8 x 8"),
+        ("v-express", {"codec": "lite"}, {}, "latents are 8 x 8 x 8 numbers .*: mend codec and size of"),
+        ("v-express", {"numbers": 100}, {}, "speech are 100 numbers where these nets take 384: mend encoder and"),
+        ("v-express", {}, {"name": "all", "frames": 4}, "takes 4 frames of a window, and those of the samples have 3"),
+        ("megactor-sigma", {"numbers": 384}, {"name": "mixed"}, "speech are 384 numbers where these nets take 1920"),
+        ("megactor-sigma", {"numbers": 1920}, {"name": "motion", "frames": 4}, "takes 4 frames of a window"),
+        (
+            "megactor-sigma",
+            {"codec": "lite", "numbers": 1920},
+            {"name": "visual"},
+            "8 x 8 x 8 numbers where these nets take 4 x any x any",
+        ),
+        ("animate-anyone", {"blocks": 5}, {"name": "pictures"}, "reference_look are .*: mend image and blocks of"),
+        ("animate-anyone", {"blocks": 3, "size": 60}, {"name": "pictures"}, "both sides must be multiples of 8"),
+        ("animate-anyone", {"blocks": 3}, {"name": "motion", "frames": 4}, "takes 4 frames of a window"),
+    ],
+)
+def test_samples_that_do_not_fit_the_nets_are_told_in_a_sentence(
+    talking, people, tmp_path, capsys, method, samples, stage, said
+):
+    recipe = {
+        "method": method, "preset": "tiny", "samples": {"length": 3, "codec": "tiny", "size": 64} | samples,
+        "precision": "fp32", "stages": [{"name": "speech", "steps": 1, "batch": 2, "frames": 1, "warmup": 1} | stage],
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    data = people if method == "animate-anyone" else talking
+    words = ["--recipe", tmp_path / "recipe.yaml", "--data", data, "--out", tmp_path / "run", "--device", "cpu"]
+    assert main(["train", method, *map(str, words)]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.search(said, told), told
+
+
+def test_attributes_that_no_clip_is_labelled_with_are_refused(talking):
+    with pytest.raises(ConfigError, match=r"No clip in .* is labelled with attributes \(happy\)"):
+        TalkingWindows.load(talking, length=3, codec="tiny", attributes=["happy"])

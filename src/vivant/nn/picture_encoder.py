@@ -23,6 +23,9 @@ def _squeezed(image: Tensor, mode: str) -> Tensor:
 class ClipEncoder(nn.Module):
     """CLIP's picture encoder ViT-L/14 with its projection (Radford et al. 2021), by the package transformers."""
 
+    width = 768
+    """D."""
+
     def __init__(self) -> None:
         super().__init__()
         try:

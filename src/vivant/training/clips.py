@@ -21,7 +21,7 @@ from vivant.core.errors import ConfigError
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
-from vivant.diffusion.codec import load_codec
+from vivant.diffusion.codec import check_size, load_codec
 from vivant.training.clip_arrays import draw_all, encode_all, look_all, read_faces, read_heard, read_poses, shrink_all
 
 
@@ -61,7 +61,8 @@ def load_clip_windows(
     """Read the clips of a folder (``docs/training.md``) that are long enough for a window.
 
     Raises:
-        MediaError: a file is missing or damaged. ConfigError: no clip of that split, or several sizes.
+        MediaError: a file is missing or damaged. ConfigError: no clip of that split, several sizes, one that does
+            not divide by the codec's factor, or attributes that no clip is labelled with.
     """
     root = Path(folder)
     rows = [
@@ -76,7 +77,14 @@ def load_clip_windows(
         raise ConfigError(f"{root} has no clips of {needs.length} frames or more of the split '{split}'.")
     if len({row.size for row in rows}) > 1:
         raise ConfigError(f"{root} mixes frames of several sizes: prepare the data again with one size.")
+    if needs.attributes and not any(row.attributes for row in rows):
+        raise ConfigError(
+            f"No clip in {root} is labelled with attributes ({', '.join(needs.attributes)}): write them into the "
+            "manifest's 'attributes', or leave them out of the recipe's samples."
+        )
     offsets = np.concatenate([[0], np.cumsum([row.frames for row in rows])])
+    side = needs.size or rows[0].size
+    check_size(codec, side, side)  # type: ignore[arg-type]
     jobs = [Job(root / row.media, False, int(o), row.frames) for row, o in zip(rows, offsets)]
     frames = decode(jobs, rows[0].size, workers)
     arrays = {"latents": encode_all(frames, codec, device, needs.size, needs.flip)}

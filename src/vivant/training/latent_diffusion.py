@@ -8,10 +8,40 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
+from vivant.core.errors import ConfigError
 from vivant.diffusion.losses import min_snr_weight, offset_noise, uniform_times, weighted_mean
 from vivant.diffusion.schedule import Prediction, Schedule
 
 Batch = dict[str, Tensor]
+_SET_BY = {"latents": "codec and size", "speech": "encoder and numbers", "reference_look": "image and blocks"}
+"""What of a recipe's samples decides the shape of an array."""
+
+
+def check_window(raw: Batch, frames: int, **wanted: tuple[int | None, ...]) -> None:
+    """Refuse windows that the nets cannot learn from.
+
+    Args:
+        raw: arrays by name, ``latents`` (B, frames or more, C, h, w) among them.
+        frames: what the stage takes of a window.
+        wanted: name of an array -> its last axes as the nets take them, None for any length.
+
+    Raises:
+        ConfigError: the windows are shorter, or an array has another shape.
+    """
+    found = raw["latents"].shape[1]
+    if found < frames:
+        raise ConfigError(
+            f"The stage takes {frames} frames of a window, and those of the samples have {found}: raise length of the "
+            "recipe's samples, or lower the stage's frames."
+        )
+    for name, shape in wanted.items():
+        given = raw[name].shape[-len(shape) :]
+        if any(b is not None and a != b for a, b in zip(given, shape)):
+            told = [" x ".join("any" if n is None else str(n) for n in each) for each in (given, shape)]
+            raise ConfigError(
+                f"The samples' {name} are {told[0]} numbers where these nets take {told[1]}: mend {_SET_BY[name]} of "
+                "the recipe's samples."
+            )
 
 
 def noised(clean: Tensor, schedule: Schedule, kind: Prediction, offset: float, generator: Generator | None) -> Batch:

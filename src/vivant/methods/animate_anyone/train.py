@@ -21,7 +21,7 @@ from vivant.methods.animate_anyone.model import guider_names, token_of
 from vivant.nn.transformer import BlockContext
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.consistency import consistency_error, paired_times, teacher_of
-from vivant.training.latent_diffusion import kept, noised, weighted_error
+from vivant.training.latent_diffusion import check_window, kept, noised, weighted_error
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
@@ -107,6 +107,11 @@ class Objective:
         assert isinstance(unet, VideoUNet)
         return unet
 
+    @property
+    def _looks(self) -> int:
+        """Numbers that the picture encoder gives."""
+        return int(self.modules["image_encoder"].width)  # type: ignore[arg-type]
+
     @torch.no_grad()
     def augment(self, raw: Batch, generator: Generator | None) -> Batch:
         """Latents, drawings and the reference of a window; then noise, times and dropouts, all drawn here.
@@ -116,6 +121,7 @@ class Objective:
         """
         raw = raw if "latents" in raw else self._pair(raw)
         frames, settings = self.stage.frames, self.settings
+        check_window(raw, frames, latents=(self.config.unet.channels, None, None), reference_look=(self._looks,))
         batch = {
             "clean": raw["latents"][:, :frames].float(),
             "drawing": raw["drawing"][:, :frames].float() / 255,

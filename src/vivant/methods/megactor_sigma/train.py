@@ -33,7 +33,7 @@ from vivant.methods.megactor_sigma.weights import silence
 from vivant.nn.transformer import BlockContext, Strength
 from vivant.nn.video_dit import VideoDiT
 from vivant.training.clip_arrays import pair_window
-from vivant.training.latent_diffusion import kept, masked_error, noised
+from vivant.training.latent_diffusion import check_window, kept, masked_error, noised
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
@@ -129,6 +129,7 @@ class Objective:
         """
         raw = raw if "latents" in raw else self._pair(raw)
         frames, config = self.stage.frames, self.config
+        check_window(raw, frames, latents=(config.net.channels, None, None), speech=(config.audio.numbers,))
         at = (raw["latents"].shape[1] - frames) // 2  # in the middle, so that its speech has a before and a behind
         clean = raw["latents"][:, at : at + frames].float()
         batch = {"clean": clean, "reference": raw["reference_latents"].float()}

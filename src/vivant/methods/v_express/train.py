@@ -25,7 +25,7 @@ from vivant.nn.v_kps import draw_v_kps_smooth
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.clip_arrays import pair_window
 from vivant.training.consistency import consistency_error, paired_times, teacher_of
-from vivant.training.latent_diffusion import kept, noised, weighted_error
+from vivant.training.latent_diffusion import check_window, kept, noised, weighted_error
 from vivant.training.stage import Stage
 
 Batch = dict[str, Tensor]
@@ -193,7 +193,8 @@ class Objective:
 
     def _window(self, raw: Batch) -> Batch:
         """The stage's frames of a window, with what a mirrored picture changes."""
-        frames, reach = self.stage.frames, self.config.audio.reach
+        frames, reach, side = self.stage.frames, self.config.audio.reach, self.config.output_size // 8
+        check_window(raw, frames, latents=(self.config.unet.channels, side, side), speech=(self.config.audio.inputs,))
         flip = raw["flip"][:, None]
         points = raw["v_kps"][:, :frames]
         mirrored = (points * self._mirror).index_select(2, self._swap)
