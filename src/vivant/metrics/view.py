@@ -32,7 +32,7 @@ class View:
     frames before this one are not scored (1 when frame 0 is the source); ``frames``: most frames that are scored;
     ``size``: (height, width) in pixels that frames are scaled to, None keeps their own; ``align``: "whole" picture,
     the centre "square", or "face", one fixed square around the first face of the true clip (of the generated one
-    without a true one), cut alike from both.
+    without a true one), cut alike from both; around its own first face in a driver, who is framed in another way.
     """
 
     fps: str | None = None
@@ -125,17 +125,22 @@ class _Follower:
 
 @dataclass(frozen=True)
 class Reader:
-    """The clips of one subject, opened. ``fps``: their rate as read, after the stride."""
+    """The clips of one subject, opened. ``crops``: the squares of ``align="face"`` by role; ``fps``: their rate as
+    read, after the stride."""
 
     clips: dict[str, Clip]
     view: View
-    crop: tuple[float, float, float] | None
+    crops: dict[str, tuple[float, float, float]]
     fps: Fraction
     eyes: Eyes
     lonely: list[int]
 
     def blocks(self) -> Iterator[Block]:
-        """The frames that all clips have, in blocks; frames that only some have are counted in ``lonely[0]``."""
+        """The frames that all clips have, in blocks; frames that only some have are counted in ``lonely[0]``.
+
+        Raises:
+            MediaError: generated and true frames are of different sizes after they were cut.
+        """
         rows: list[tuple[np.ndarray, ...]] = []
         start = 0
         for row in self._rows():
@@ -154,11 +159,20 @@ class Reader:
             if any(picture is None for picture in row):
                 self.lonely[0] += 1
                 continue
-            yield tuple(self._shaped(picture) for picture in row)
+            yield self._alike(tuple(self._shaped(role, picture) for role, picture in zip(self.clips, row)))
 
-    def _shaped(self, picture: np.ndarray) -> np.ndarray:
-        if self.crop is not None:
-            picture = cut(picture, *self.crop)
+    def _alike(self, row: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        sides = {picture.shape[:2] for role, picture in zip(self.clips, row) if role != "driver"}
+        if len(sides) > 1:
+            (a, b), (c, d) = sorted(sides)
+            raise MediaError(
+                f"Generated and true frames, cut, are {b}x{a} and {d}x{c} pixels: give --size to scale them to one."
+            )
+        return row
+
+    def _shaped(self, role: str, picture: np.ndarray) -> np.ndarray:
+        if role in self.crops:
+            picture = cut(picture, *self.crops[role])
         elif self.view.align == "square":
             picture = centre_square(picture)
         return scaled(picture, self.view.size) if self.view.size else picture
@@ -190,14 +204,18 @@ def open_views(paths: dict[str, Path], view: View, threads: int = 1) -> Reader:
             raise MediaError(
                 f"{first} has {float(rate):g} frames a second and {paths[role]} {float(clip.fps):g}: give --fps."
             )
-    sizes = {role: clip.size for role, clip in clips.items()}
+    sizes = {role: clip.size for role, clip in clips.items() if role != "driver"}  # of a driver only motion is read
     if view.size is None and view.align == "whole" and len(set(sizes.values())) > 1:
         (a, b), (c, d) = ((paths[role], size) for role, size in list(sizes.items())[:2])
         raise MediaError(
             f"{a} has frames of {b[1]}x{b[0]} and {c} of {d[1]}x{d[0]}: give --size to scale them to one size."
         )
-    crop = face_square(clips.get("true") or clips.get("made"), threads) if view.align == "face" else None
-    return Reader(clips, view, crop, rate / view.stride, Eyes(threads), [0])
+    crops: dict[str, tuple[float, float, float]] = {}
+    if view.align == "face":
+        crops = dict.fromkeys(clips, face_square(clips.get("true") or clips.get("made"), threads))
+        if "driver" in clips:
+            crops["driver"] = face_square(clips["driver"], threads)
+    return Reader(clips, view, crops, rate / view.stride, Eyes(threads), [0])
 
 
 def face_square(clip: Clip | None, threads: int = 1) -> tuple[float, float, float]:
