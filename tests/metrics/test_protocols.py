@@ -128,6 +128,8 @@ def test_a_folder_is_checked(standin: tuple[Path, Path], tmp_path: Path, capsys:
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError):
         run("animate-anyone-tiktok", "--data", str(tmp_path / "empty"), "--check")
+    with pytest.raises(ConfigError, match="--limit"):
+        run("diffused-heads-crema", "--data", str(standin[0]), "--limit", "0")
     with pytest.raises(ConfigError, match="no protocol 'crema'"):
         run("crema", "--data", str(standin[0]))
 
@@ -154,6 +156,15 @@ def test_random_choices_are_fixed_by_the_seed() -> None:
     chosen = held_out_people(people, 0.1, 42)
     assert len(chosen) == 5 and chosen == held_out_people(people[::-1], 0.1, 42) != held_out_people(people, 0.1, 7)
     assert len(held_out_people([*people, "one more"], 0.1, 42) & chosen) >= 4
+
+
+def test_a_manifest_that_is_split_is_not_split_again() -> None:
+    protocol = get_protocol("megactor-hdtf")
+    items = [Item(f"c{i}", Path(__file__), f"p{i}", "hdtf", split="test") for i in range(20)]
+    assert len(protocol.picks(items)) == 2 and protocol.check(items) == []
+    assert protocol.check(items[:9]) == ["hdtf: 9 persons, too few to hold 10% of them out."]
+    others = [Item(f"t{i}", Path(__file__), f"t{i}", "hdtf", split="train") for i in range(4)]
+    assert len(protocol.picks(items + others)) == 20 and protocol.check(items[:3] + others) == []
 
 
 def test_portraits_are_driven_by_others() -> None:

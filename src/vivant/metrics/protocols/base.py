@@ -52,7 +52,8 @@ class DataSet:
     stills; ``expected``: how many are tested, None if the paper does not say; ``people``: the persons that are
     tested, None for any; ``each``: clips of each of them, None for any number; ``draw``: whether ``expected`` clips are
     drawn at random from more; ``held_out``: part of the persons that is tested, drawn at random, when there is no
-    official split; ``person_of``: the person from a clip's name, for folders without a manifest; ``is_test``: whether
+    official split and the manifest's rows are not split already; ``person_of``: the person from a clip's name, for
+    folders without a manifest; ``is_test``: whether
     a clip of such a folder belongs to the test part.
     """
 
@@ -72,7 +73,7 @@ class DataSet:
         mine = sorted((item for item in items if self.owns(item)), key=lambda item: item.id)
         if self.people is not None:
             mine = [item for item in mine if item.person in self.people]
-        if self.held_out is not None:
+        if self.held_out is not None and not self._is_split(items):
             tested = held_out_people([item.person for item in mine], self.held_out, seed)
             mine = [item for item in mine if item.person in tested]
         if self.draw and self.expected is not None and len(mine) > self.expected:
@@ -84,6 +85,10 @@ class DataSet:
         """Whether an item is of this data set and may be tested."""
         return item.group == self.name and item.kind == self.kind and item.split in ("", "test")
 
+    def _is_split(self, items: Sequence[Item]) -> bool:
+        """Whether the items say themselves what is not tested."""
+        return any(item.group == self.name and item.split not in ("", "test") for item in items)
+
     def lacks(self, items: Sequence[Item], seed: int) -> list[str]:
         """One sentence for each way in which the chosen items are not what the paper tests."""
         found = self.chosen(items, seed)
@@ -93,6 +98,10 @@ class DataSet:
         if self.expected is not None and len(found) != self.expected:
             problems.append(f"{self.name}: {len(found)} {self.kind}s instead of {self.expected}.")
         counts = Counter(item.person for item in found)
+        if self.held_out is not None and not self._is_split(items):
+            people = len({item.person for item in items if self.owns(item)})
+            if people * self.held_out < 1:
+                problems.append(f"{self.name}: {people} persons, too few to hold {self.held_out:.0%} of them out.")
         absent = [person for person in self.people or () if person not in counts]
         if absent:
             problems.append(f"{self.name}: no {self.kind} of {_some(absent)}.")

@@ -97,6 +97,8 @@ def run_protocol(args: argparse.Namespace) -> int:
     from vivant.metrics.protocols import get_protocol
 
     protocol = get_protocol(args.name)
+    if args.limit is not None and args.limit < 1:
+        raise ConfigError("--limit must be 1 or more.")
     items = read_items(Path(args.data), protocol.data)
     problems = protocol.check(items)
     for sentence in problems:
@@ -111,7 +113,7 @@ def run_protocol(args: argparse.Namespace) -> int:
     if not picks:
         raise MediaError(f"{args.data} holds nothing that {protocol.title} tests: see what is incomplete above.")
     if args.limit is not None:
-        picks = picks[: max(args.limit, 1)]
+        picks = picks[: args.limit]
     about = _about(protocol, problems, args, len(picks))
     if not args.out:
         raise ConfigError("Where results go is not said: give --out.")
