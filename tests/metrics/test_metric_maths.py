@@ -13,7 +13,7 @@ from clips import write
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from torchmetrics.functional.text import word_error_rate as reference_wer
 
-from vivant.core.errors import ConfigError, FaceError
+from vivant.core.errors import ConfigError, FaceError, WeightsError
 from vivant.core.face import Face
 from vivant.metrics.beats import beat_alignment, motion_beats, onsets
 from vivant.metrics.blinks import blinks
@@ -229,6 +229,9 @@ def test_arcface_from_an_onnx_file(speaker: list[np.ndarray], tmp_path: Path) ->
     assert rows[0] == pytest.approx(want, abs=1e-5) and np.isnan(rows[1]).all()
     aligned = identity.arc_align(speaker[0], marks)
     assert FaceFinder(threads=1).find(cv2.resize(aligned, (224, 224)))
+    (tmp_path / "arcface.onnx").write_bytes(b"this is no net")
+    with pytest.raises(WeightsError, match=r"arcface\.onnx cannot be loaded"):
+        identity.ArcFace(str(tmp_path / "arcface.onnx"))
 
 
 def test_views_cut_and_scale(speaker: list[np.ndarray], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vivant.core.errors import WeightsError
 from vivant.core.face import Face
 from vivant.metrics.identity import embeddings
 from vivant.metrics.metric import INFINITE, Metric
@@ -64,14 +65,21 @@ def start(lab: Lab, names: Mapping[str, Metric], case: Case) -> Collector:
 
 
 class ArcFace:
-    """An ArcFace net in ONNX: (B, 3, 112, 112) RGB in -1..1 -> (B, D)."""
+    """An ArcFace net in ONNX: (B, 3, 112, 112) RGB in -1..1 -> (B, D).
+
+    Raises:
+        WeightsError: the file is damaged or no ONNX file.
+    """
 
     def __init__(self, path: str, threads: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._net = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            self._net = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has kinds of its own
+            raise WeightsError(f"The ArcFace file {path} cannot be loaded: download it again.") from error
         self._input = self._net.get_inputs()[0].name
 
     def __call__(self, pictures: list[np.ndarray], points: list[np.ndarray | None]) -> np.ndarray:
