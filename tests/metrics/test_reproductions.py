@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from vivant.metrics.reproductions import (
     NOT_HELD,
     Claim,
     Result,
+    panels,
     read_claims,
     read_results,
     reproductions_markdown,
     verdict,
     write_result,
 )
+from vivant.pipelines import evaluate
 from vivant.pipelines.evaluation.listing import END
 from vivant.pipelines.evaluation.reproductions import BEGIN
 
@@ -60,7 +63,7 @@ def test_the_page_equals_what_the_generator_makes() -> None:
         "V-Express", "LivePortrait", "Animate Anyone", "Diffused Heads", "MegActor-Sigma"
     }  # fmt: skip
     for result in read_results(DOCS / "results", claims):
-        assert not result.plot or (DOCS / result.plot).is_file(), result.file
+        assert result.plot and (DOCS / result.plot).is_file(), f"{result.file}: vivant evaluate reproductions --draw"
 
 
 def test_verdicts_follow_from_numbers(folder: Path) -> None:
@@ -120,6 +123,26 @@ def test_rules_that_make_no_sense(folder: Path, rule: str) -> None:
         read_claims(folder)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_claims(folder / "nowhere")
+
+
+def test_what_rules_compare_is_drawn_together() -> None:
+    names = ("a", "b", "c", "x", "y")
+    claim = Claim("i", "M", "c", "s", names, (["a", "<", "b"], ["x", ">", 3], {"increasing": ["b", "c"]}))
+    found = numbers(a=1, b=2, c=3, x=4, y=5)
+    assert panels(claim, found) == [(["x"], [3.0]), (["a", "b", "c"], []), (["y"], [])]
+
+
+def test_results_without_a_picture_get_one(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    place = folder / "results"
+    place.mkdir()
+    (folder / "claims.yaml").rename(place / "claims.yaml")
+    write_result(place / "r.json", Result("a", "s", numbers(one=1, two=4), "c", "h"))
+    assert evaluate.run(parser.parse_args(["reproductions", "--results", str(place), "--draw"])) == 0
+    (result,) = read_results(place, read_claims(place))
+    assert result.plot == "images/r.png" and (folder / result.plot).stat().st_size > 0
 
 
 def test_a_number_without_an_interval_is_not_certain(folder: Path) -> None:

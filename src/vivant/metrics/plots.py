@@ -114,6 +114,32 @@ def draw_curves(arrays: Mapping[str, np.ndarray], title: str, path: Path) -> Pat
     return path
 
 
+def draw_numbers(
+    panels: Sequence[tuple[Sequence[str], Sequence[float]]], numbers: Mapping[str, Any], path: Path
+) -> None:
+    """Bars with their intervals, a panel for the numbers that are compared with each other; limits are dashed.
+
+    ``numbers``: {name: {"value", and maybe "low", "high", "unit"}}, as results of claims have them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure = _figure_kind()(8, 0.5 + sum(0.35 * len(names) + 0.5 for names, _ in panels))
+    places = figure.subplots(len(panels), squeeze=False, height_ratios=[len(names) + 1 for names, _ in panels])
+    for (axes,), (names, limits) in zip(places, panels):
+        rows = [numbers[name] for name in names]
+        values = [row["value"] for row in rows]
+        ends = [[np.nan if row.get(end) is None else row[end] for row in rows] for end in ("low", "high")]
+        apart = [np.abs(np.subtract(values, end)) for end in ends]
+        axes.barh(range(len(names)), values, xerr=apart, color="0.6", capsize=3, height=0.6)
+        for limit in limits:
+            axes.axvline(limit, color="tab:red", linewidth=1, linestyle="--")
+        axes.axvline(0, color="0.2", linewidth=0.8)
+        axes.set_yticks(range(len(names)), names, fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel(rows[0].get("unit", ""), fontsize=7)
+        axes.tick_params(axis="x", labelsize=7)
+    figure.savefig(path, dpi=100)
+
+
 def _lines(arrays: Mapping[str, np.ndarray], name: str, metric: Metric | None) -> list[tuple[str, np.ndarray]]:
     lines = [("generated", arrays[f"series:{name}"])]
     theirs = arrays.get(f"truth_series:{name}")

@@ -175,6 +175,22 @@ def _end(number: Mapping[str, Any], end: str, needed: bool) -> float:
     return float(known if known is not None else math.nan if needed else number["value"])
 
 
+def panels(claim: Claim, numbers: Mapping[str, Mapping[str, Any]]) -> list[tuple[list[str], list[float]]]:
+    """What is drawn side by side: names that rules compare, with the limits that rules give them; then the claim's
+    other numbers by their unit."""
+    found: list[tuple[list[str], list[float]]] = []
+    for rule in claim.holds:
+        names = _names(rule, claim.id)
+        limits = [float(rule[2])] if isinstance(rule, list) and not isinstance(rule[2], str) else []
+        for other in [part for part in found if set(part[0]) & set(names)]:
+            found.remove(other)
+            names, limits = other[0] + [name for name in names if name not in other[0]], other[1] + limits
+        found.append((names, limits))
+    rest = [name for name in claim.numbers if not any(name in names for names, _ in found)]
+    units = dict.fromkeys(numbers[name].get("unit", "") for name in rest)
+    return found + [([name for name in rest if numbers[name].get("unit", "") == unit], []) for unit in units]
+
+
 def reproductions_markdown(claims: Sequence[Claim], results: Sequence[Result]) -> str:
     """The page: a table of all claims by method, then each result with its command, hardware and picture."""
     by_claim: dict[str, list[Result]] = {}
