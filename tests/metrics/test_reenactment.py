@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -196,6 +197,15 @@ def test_protocol_resumes_and_reports(
     other = Made("ours", made.animators, {"weights": "other"})
     run_protocol(cases, other, READING, finder, out, {"split": "test"})
     assert len(calls) == 4
+    os.utime(min(clip.iterdir()), (2**33, 2**33))  # another picture under the old name
+    run_protocol(cases, other, READING, finder, out, {"split": "test"})
+    assert len(calls) == 6 and len(read_records(out / "records.jsonl")) == 6
+
+    def breaks(source: FaceCrop, drivers: Sequence[FaceCrop | None], relative: bool) -> Iterable[np.ndarray]:
+        raise cv2.error("bad argument")
+
+    broken = Made("ours", {"self": breaks, "cross": breaks}, {"weights": "broken"})
+    assert "Left out: a: error: bad argument" in run_protocol(cases, broken, READING, finder, out, {"split": "test"})
 
 
 def test_protocol_without_any_face_says_so(clip: Path, tmp_path: Path) -> None:

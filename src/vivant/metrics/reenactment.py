@@ -8,6 +8,7 @@ as on the true frames.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from vivant.metrics.identity import identity_distances
 from vivant.metrics.image import capped_psnr, l1, ssim
 from vivant.metrics.motion import Motion, absolute_errors, change_error, read_motion, series_moments
 from vivant.metrics.statistics import Moments
+from vivant.metrics.subject import Subject
 from vivant.metrics.warp import mesh_warp, repeat_still
 
 Task = Literal["self", "cross"]
@@ -49,6 +51,12 @@ class Case:
     driver: Path
     portrait: Path | None = None
     person: str = ""
+
+    @property
+    def given(self) -> str:
+        """12 hexadecimal digits that change when one of its files does."""
+        text = json.dumps(Subject("", true=self.driver, source=self.portrait).given())
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Record:
 
     ``frames``: scored frames; ``missing``: those of them where the result has no face; ``values``: means
     over frames; ``moments``: of the series, see :mod:`vivant.metrics.statistics`; ``settings``: fingerprint
-    of how it was made.
+    of how it was made; ``given``: of the files it was made from.
     """
 
     task: str
@@ -94,6 +102,7 @@ class Record:
     missing: int
     values: dict[str, float] = field(default_factory=dict)
     moments: dict[str, Moments] = field(default_factory=dict)
+    given: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -232,7 +241,7 @@ def run_case(
             )
         if name in todo:
             scores = measure(case.task, source, detect(shown[name], finder), driver, motion)
-            yield Record(case.task, case.id, name, case.person, settings, *scores)
+            yield Record(case.task, case.id, name, case.person, settings, *scores, given=case.given)
     if sheet is not None:
         sheet(source, driver, shown)
 

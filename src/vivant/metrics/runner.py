@@ -97,7 +97,8 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 def measure_cases(
     cases: Sequence[Case], made: Made, protocol: Reading, finder: Finder, out: Path, sheets: int
 ) -> tuple[list[Record], list[str]]:
-    """All records of these settings, old and new; and a sentence for each case that had to be left out.
+    """All records of these settings and of files as they are now, old and new; and a sentence for each case that had to
+    be left out.
 
     Raises:
         FaceError: all cases had to be left out.
@@ -107,7 +108,12 @@ def measure_cases(
     path = out / "records.jsonl"
     methods = {task: methods_for(task, made, protocol) for task in TASKS}
     current = {settings for task in TASKS for settings, _ in methods[task].values()}
-    records = [record for record in read_records(path) if record.settings in current]
+    given: dict[tuple[str, str], str] = {(case.task, case.id): case.given for case in cases}
+    records = [
+        record
+        for record in read_records(path)
+        if record.settings in current and given.get((record.task, record.case), record.given) == record.given
+    ]
     known, skipped = {record.key for record in records}, []
     rewrite(path, records)
     drawn: dict[str, int] = defaultdict(int)

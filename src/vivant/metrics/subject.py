@@ -62,7 +62,7 @@ def _stamp(path: Path) -> list[Any]:
 
 
 def media_in(folder: Path) -> dict[str, Path]:
-    """Clips of a folder by their path without suffix: videos, animations, stills, and folders of pictures.
+    """Clips of a folder by their path without suffix: videos, animations, and folders of pictures.
 
     Raises:
         MediaError: no such folder, or nothing in it.
