@@ -10,7 +10,7 @@ import pytest
 from clips import write
 
 from vivant.core.errors import ConfigError, MediaError
-from vivant.metrics.compare import KeptRun, _made_with, not_alike
+from vivant.metrics.compare import KeptRun, _made_with, compare_markdown, not_alike
 from vivant.pipelines import evaluate
 
 
@@ -38,6 +38,7 @@ def test_runs_are_compared_clip_by_clip(speaker: list[np.ndarray], tmp_path: Pat
     assert found["psnr"]["soft"]["clips"] == 2 and apart["value"] < -1 and apart["high"] < 0
     assert found["psnr"]["sharp"]["value"] > found["psnr"]["soft"]["value"]
     text = (out / "compare.md").read_text()
+    assert "Correlations and gains" not in text  # none was measured
     assert "2 clips that all runs have" in text and "| PSNR, dB | higher | **" in text
     assert r"\textbf" in (out / "compare.tex").read_text()
     with pytest.raises(ConfigError, match="Two or more"):
@@ -71,3 +72,5 @@ def test_metrics_that_were_measured_otherwise_are_not_compared(folders: tuple[Pa
         ({"weights": {"alexnet": "a 2"}}, ["lpips-alex"]), ({"speech": "y"}, ["wer"]), ({}, [])
     ):  # fmt: skip
         assert not_alike({"a": first, "b": KeptRun({}, {}, {}, _made_with(settings | change))}) == left
+    gains = KeptRun({"c": {"mouth-gain": 1.0}}, {}, {})
+    assert "Correlations and gains are means over clips" in compare_markdown({"a": gains, "b": gains})

@@ -17,7 +17,9 @@ from vivant.metrics.measure import Plan, make_plan
 from vivant.metrics.metric import all_metrics
 from vivant.metrics.plots import draw_curves, draw_histograms, write_plots
 from vivant.metrics.probes.base import Lab
+from vivant.metrics.reenactment import Case
 from vivant.metrics.results import ResultFolder, write_json
+from vivant.metrics.runner import sheet_path
 from vivant.metrics.statistics import Estimate
 from vivant.metrics.subject import Subject, pair_folders, text_beside
 from vivant.metrics.summary import Row, Summary, _within, summarise
@@ -167,3 +169,11 @@ def test_whatever_a_library_raises_stops_no_other_clip(
     monkeypatch.setattr(Maker, "make", refuses)
     maker = Maker(None, {}, "video", View(), tmp_path)  # type: ignore[arg-type]
     assert maker.make_all([Pick(Item("a", tmp_path))]) == [] and "TypeError: no" in maker.failed["a"]
+
+
+def test_long_names_of_many_bytes_are_kept(speaker: list[np.ndarray], tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", speaker[:2])
+    run = suite.run_suite([Subject("脸" * 80, path, path)], plan_of("psnr"), tmp_path / "out")
+    assert not run.failed and suite.run_suite(run.subjects, run.plan, run.out).fresh == 0
+    case = Case("a" * 200 + " by " + "b" * 200, "self", path)
+    assert len(sheet_path(tmp_path, case).name) < 120

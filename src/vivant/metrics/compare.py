@@ -144,6 +144,8 @@ def compare_markdown(runs: Mapping[str, KeptRun]) -> str:
         f"{len(_common(runs))} clips that all runs have. In parentheses: mean difference from {names[0]}, clip by "
         "clip, with its 95 % bootstrap interval. Bold: best. Distances of sets are each run's own, over all its clips."
     )
+    if any(all_metrics()[name].statistic in ("correlation", "gain") for name in table):
+        told += " Correlations and gains are means over clips here, not pooled over frames as in each run's own table."
     strange = [f"`{name}`" for name in not_alike(runs)]
     if strange:
         told += f" Left out, measured with different versions, weights or recognisers: {', '.join(strange)}."

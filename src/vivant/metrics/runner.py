@@ -30,6 +30,7 @@ from vivant.metrics.reenactment import (
     true_frames,
 )
 from vivant.metrics.report import Table, contact_sheet, make_table, stack_sheets
+from vivant.metrics.subject import Subject
 from vivant.metrics.suite import told_error
 
 TASKS = ("self", "cross")
@@ -142,8 +143,7 @@ def rewrite(path: Path, records: Sequence[Record]) -> None:
 
 def sheet_path(out: Path, case: Case) -> Path:
     """Where one case's sheet is kept."""
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in case.id)
-    return out / "sheets" / f"{case.task}_{name}.jpg"
+    return out / "sheets" / f"{case.task}_{Subject(case.id).key}.jpg"
 
 
 def sheet_writer(out: Path, case: Case) -> Callable[[FaceCrop, Take, dict[str, list[np.ndarray]]], None]:

@@ -38,7 +38,8 @@ class Subject:
     def key(self) -> str:
         """A file name for its results: the id in plain letters and a few digits that keep ids apart."""
         plain = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in self.id)
-        return f"{plain[:80]}-{hashlib.sha256(self.id.encode()).hexdigest()[:8]}"
+        short = plain.encode()[:80].decode(errors="ignore")  # file systems count bytes
+        return f"{short}-{hashlib.sha256(self.id.encode()).hexdigest()[:8]}"
 
     def given(self) -> dict[str, Any]:
         """Inputs by role: name, size in bytes and time of change of files, which tell whether they changed."""
