@@ -191,6 +191,11 @@ def test_settings_reach_one_stage_or_all() -> None:
     assert [s["steps"] for s in changed.stages] == [2, 2]
     assert changed.stages[0]["mix"] == {"still": 0.0, "rig": 0.25} and "mix" not in changed.stages[1]
     assert changed.groups == ("rig",) and recipe.stages[0]["mix"] == {"still": 0.0}
+    recipe = make_recipe({**yaml.safe_load(RECIPE), "samples": {"size": 256, "codec": "lite"}}, "here")
+    assert with_settings(recipe, ["samples.size=768"]).samples == {"size": 768, "codec": "lite"}
+    assert recipe.samples == {"size": 256, "codec": "lite"}
+    with pytest.raises(ConfigError, match="samples is 5, give a mapping"):
+        with_settings(recipe, ["samples=5"])
 
 
 def test_accelerate_may_ask_for_shared_weights() -> None:

@@ -172,6 +172,14 @@ def test_labelled_attributes_are_trained_alone_from_given_weights_and_can_be_ask
 @pytest.mark.parametrize(
     ("method", "samples", "stage", "said"),
     [
+        ("v-express", {"sze": 64}, {}, "no option of the recipe's samples 'sze'. Did you mean 'size'"),
+        ("v-express", {"size": "abc"}, {}, "'size' of the recipe's samples is 'abc': give a whole number"),
+        ("v-express", {"attributes": "happy"}, {}, "is 'happy': give a list of names"),
+        ("v-express", {"size": 0}, {}, "samples have size 0: give 1 or more"),
+        ("v-express", {"length": 0}, {}, "samples have length 0: give 1 or more"),
+        ("v-express", {"numbers": 0}, {}, "samples have numbers 0: give 1 or more"),
+        ("v-express", {"encoder": "ears"}, {}, "no speech encoder 'ears' for the samples: use one of"),
+        ("animate-anyone", {"points": 7}, {"name": "pictures"}, "Poses of 7 points are not drawn"),
         ("v-express", {"size": 60}, {}, "both sides must be multiples of 8"),
         ("v-express", {"size": 128}, {}, "latents are 4 x 16 x 16 numbers where these nets take 4 x 8 x 8"),
         ("v-express", {"codec": "lite"}, {}, "latents are 8 x 8 x 8 numbers .*: mend codec and size of"),

@@ -108,9 +108,12 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     entries = tuple({"name": s} if isinstance(s, str) else s for s in stages)
     if any(not isinstance(s, dict) or "name" not in s for s in entries):
         raise ConfigError(f"{where}: every stage needs a name.")
+    samples = values.get("samples") or {}
+    if not isinstance(samples, Mapping):
+        raise ConfigError(f"{where}: samples is {samples!r}, give a mapping of options, such as {{length: 12}}.")
     groups = values.get("groups")
     numbers = {key: _whole(values.get(key, 0), key, where) for key in ("seed", "poses_per_still")}
-    clean = {**values, **numbers, "stages": entries, "groups": tuple(groups) if groups else None}
+    clean = {**values, **numbers, "samples": samples, "stages": entries, "groups": tuple(groups) if groups else None}
     return Recipe(**clean)
 
 
@@ -121,7 +124,8 @@ def _whole(value: Any, key: str, where: str) -> int:
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
-    """Apply ``key=value``: a key of the recipe, or ``<stage>.<setting>[.<entry>]``, "stage" for all stages.
+    """Apply ``key=value``: a key of the recipe, ``samples.<option>``, or ``<stage>.<setting>[.<entry>]``, "stage" for
+    all stages.
 
     Raises:
         ConfigError: no such key or stage, or a value that is not YAML.
@@ -139,6 +143,8 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             raise ConfigError(f"'{text}': the value is not YAML.") from error
         if len(words) == 1:
             values[words[0]] = value
+        elif words[0] == "samples" and len(words) == 2:
+            values["samples"] = {**values["samples"], words[1]: value}
         else:
             _set_stage(stages, words, value)
     return make_recipe({**values, "stages": stages}, "The recipe with its settings")

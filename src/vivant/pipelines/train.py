@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from vivant.core.errors import ConfigError
 from vivant.pipelines.inputs import check_folder
 from vivant.pipelines.learners import find_config, find_learner
 from vivant.pipelines.recipe import Recipe, check_losses, only_stage, read_recipe, with_settings, write_resolved
+from vivant.pipelines.sample_options import FACE_CLIPS, check_samples, loader
 from vivant.pipelines.trained import Keeper
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 STOPPED = 3
 """Exit code of a run that was asked to stop and can be resumed."""
-FACE_CLIPS = "vivant.data.dataset:FaceClips"
-"""What a method learns from unless its ``train.py`` names another class by ``SAMPLES = "module:Class"``. The class has
-``load(folder, device, split, groups=, seed=, workers=, **options)`` and answers to
-:class:`vivant.training.protocol.Samples`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", help="run only this stage")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
-        help="change the recipe: seed=3, base.steps=100, base.mix.rig=0.5; stage.steps=10 for all stages",
+        help="change the recipe: seed=3, samples.size=128, base.steps=100, base.mix.rig=0.5; "
+        "stage.steps=10 for all stages",
     )  # fmt: skip
     parser.add_argument("--init", help="weights to start from, instead of the recipe's")
     parser.add_argument("--max-seconds", type=float, help="time budget of the whole run; schedules follow it")
@@ -96,6 +93,7 @@ class Run:
             raise ConfigError(f"The method '{recipe.method}' cannot be trained here.")
         self.config = find_config(self.spec, recipe.preset)
         self.teacher = self.spec.part("train")
+        check_samples(loader(self.teacher), recipe.samples)
         configured = getattr(self.teacher, "configured", None)
         if configured is not None:
             self.config = configured(self.config, recipe.samples)
@@ -145,12 +143,9 @@ class Run:
     def load(self, split: str) -> Samples:
         """The data of a split, as the method learns from it."""
         recipe, options = self.recipe, dict(self.recipe.samples)
-        name = getattr(self.teacher, "SAMPLES", FACE_CLIPS)
-        module, _, kind = name.partition(":")
-        if name == FACE_CLIPS and split == "train":
+        if getattr(self.teacher, "SAMPLES", FACE_CLIPS) == FACE_CLIPS and split == "train":
             options.setdefault("poses_per_still", recipe.poses_per_still)
-        load = getattr(import_module(module), kind).load
-        samples: Samples = load(
+        samples: Samples = loader(self.teacher)(
             recipe.data,
             self.device,
             split,

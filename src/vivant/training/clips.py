@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from vivant.core.attributes import parse_attributes
 from vivant.core.errors import ConfigError
+from vivant.core.skeleton import PREFIXES
+from vivant.core.speech import SPEECH_FEATURES
 from vivant.data.frames import Job, decode
 from vivant.data.manifest import read_manifest
 from vivant.data.windows import ClipWindows, WindowClip
@@ -64,6 +66,7 @@ def load_clip_windows(
         MediaError: a file is missing or damaged. ConfigError: no clip of that split, several sizes, one that does
             not divide by the codec's factor, or attributes that no clip is labelled with.
     """
+    _check_needs(needs)
     root = Path(folder)
     rows = [
         row
@@ -107,6 +110,20 @@ def load_clip_windows(
         arrays["attributes"] = torch.tensor(values).repeat_interleave(each, 0).to(device)
     clips = [WindowClip(row.id, row.group, row.frames) for row in rows]
     return ClipWindows(clips, arrays, needs.length, mirrored)
+
+
+def _check_needs(needs: ClipNeeds) -> None:
+    """Raises ConfigError for what no data can give."""
+    least = {"length": needs.length, "size": needs.size, "numbers": needs.encoder and needs.encoder[1]}
+    for name, value in least.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"The recipe's samples have {name} {value}: give 1 or more.")
+    if needs.encoder is not None and needs.encoder[0] not in SPEECH_FEATURES:
+        raise ConfigError(
+            f"There is no speech encoder '{needs.encoder[0]}' for the samples: use one of {', '.join(SPEECH_FEATURES)}."
+        )
+    if needs.draw is not None and needs.points not in PREFIXES:
+        raise ConfigError(f"Poses of {needs.points} points are not drawn: give points as one of {PREFIXES}.")
 
 
 class TalkingWindows(ClipWindows):
