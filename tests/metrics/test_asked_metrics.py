@@ -100,6 +100,11 @@ def test_a_speech_model_that_is_not_there_stops_nothing(clips: dict[str, Path], 
     assert "cannot be loaded" in found.missing["wer"] and np.isfinite(found.values["flicker"])
 
 
+def test_plots_of_a_pair_want_a_folder(clips: dict[str, Path]) -> None:
+    with pytest.raises(ConfigError, match="give --out"):
+        run("pairs", "--generated", str(clips["face"]), "--plots")
+
+
 def test_a_device_that_is_not_there_is_one_sentence(clips: dict[str, Path]) -> None:
     with pytest.raises(VivantError, match="no device 'abacus'"):
         run("sync", str(clips["talk"]), "--device", "abacus")

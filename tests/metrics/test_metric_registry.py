@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vivant.core.errors import ConfigError
 from vivant.metrics.metric import all_metrics, chosen_metrics, metrics_markdown
+from vivant.metrics.motion import EYE_CORNERS, IRISES, gaze_angles
 from vivant.metrics.nets.published import PUBLISHED
 from vivant.pipelines.evaluation.listing import BEGIN, END
 from vivant.pipelines.marked import replace_between
@@ -19,9 +21,19 @@ def test_every_metric_tells_what_it_is() -> None:
     for name, metric in metrics.items():
         assert name == metric.name and name == name.lower() and "_" not in name
         assert len(metric.definition) > 20 and metric.source and metric.span[0] < metric.span[1], name
-        assert set(metric.needs) <= {"true", "driver", "source", "sound", "text", "face"}, name
+        assert set(metric.needs) <= {"true", "set", "driver", "source", "sound", "text", "face"}, name
+        assert (metric.level == "set") == ("set" in metric.needs), name
         assert set(metric.weights) <= set(PUBLISHED), name
         assert metric.of_truth or metric.better != "as the truth", name
+
+
+def test_eyes_that_look_to_opposite_corners_are_in_range() -> None:
+    points = np.zeros((2, 478, 3))
+    for (_, right), iris in zip(EYE_CORNERS, IRISES):
+        points[:, right, 0] = 1
+        points[0, iris], points[1, iris] = (2, 1, 0), (-1, -1, 0)
+    apart = np.abs(gaze_angles(points[0]) - gaze_angles(points[1])).mean()
+    assert 90 < apart <= all_metrics()["eye-mae-iris"].span[1]
 
 
 def test_names_of_others_belong_to_published_weights_alone() -> None:

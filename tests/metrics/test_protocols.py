@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,12 +16,15 @@ from clips import tone, write
 from vivant.core.errors import ConfigError, MediaError
 from vivant.data.manifest import Row, write_manifest
 from vivant.media.image import write_image
+from vivant.media.video import open_clip
 from vivant.metrics.metric import all_metrics
 from vivant.metrics.protocols import all_protocols, get_protocol
-from vivant.metrics.protocols.base import Item, held_out_people
+from vivant.metrics.protocols.base import Drive, Item, held_out_people
 from vivant.metrics.protocols.diffused_heads import CREMA_TEST, crema_person, lrw_word
 from vivant.metrics.protocols.megactor import hdtf_person
+from vivant.metrics.view import View
 from vivant.pipelines import evaluate
+from vivant.pipelines.evaluation.generate import Maker
 from vivant.pipelines.evaluation.items import read_items
 from vivant.pipelines.evaluation.listing import END, PROTOCOLS_BEGIN, protocols_markdown
 
@@ -117,6 +122,16 @@ def test_a_method_runs_on_a_manifest(standin: tuple[Path, Path], tmp_path: Path)
             assert report["about"]["generated frames a second"] > 0
     finally:
         (standin[0] / "manifest.jsonl").unlink()
+
+
+@pytest.mark.parametrize("drive", ["audio", "both"])
+def test_a_clip_without_sound_is_not_driven_by_its_picture_alone(
+    drive: Drive, speaker: list[np.ndarray], tmp_path: Path
+) -> None:
+    silent = open_clip(write(tmp_path / "silent.mp4", speaker[:2]))
+    pipe: Any = SimpleNamespace(spec=SimpleNamespace(capabilities=SimpleNamespace(keypoints=False)))
+    with pytest.raises(MediaError, match="no sound"):
+        Maker(pipe, {}, drive, View(), tmp_path)._driven(silent)
 
 
 def test_a_folder_is_checked(standin: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

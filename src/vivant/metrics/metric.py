@@ -27,7 +27,8 @@ class Metric:
     ``definition``: what is computed, in one or two sentences; ``source``: where the definition comes from;
     ``version``: changes whenever the same input could give another number; ``level``: "frame" has a value a frame
     and averages them, "clip" has one a clip, "set" compares two sets of clips; ``needs``: what must be given besides
-    the generated video: "true", "driver" (or true), "source" (or true), "sound", "text", "face"; ``weights``:
+    the generated video: "true", "set" (any true clips), "driver" (or true), "source" (or true), "sound", "text",
+    "face"; ``weights``:
     published files by their name in :mod:`vivant.metrics.nets.published`; ``statistic``: how clips are joined;
     ``of_truth``: it looks at one video, so the true one has a value, too; ``digits``: decimals in tables.
     """

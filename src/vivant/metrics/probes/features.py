@@ -21,21 +21,21 @@ _LITE0 = "320 EfficientNet-Lite0 features (224x224, antialiased)"
 _I3D = "400 I3D logits (Kinetics-400; 224x224)"
 _WINDOWS = "336 numbers (mean, spread and mean change over time of 112 EfficientNet-Lite0 features)"
 METRICS = (
-    Metric("fid", "FID", "", (0, INFINITE), "lower", _FID.format(_INCEPTION), "Heusel et al. 2017", (), "set",
+    Metric("fid", "FID", "", (0, INFINITE), "lower", _FID.format(_INCEPTION), "Heusel et al. 2017", ("set",), "set",
            weights=("inception-fid",), statistic="distance", digits=2),
-    Metric("kid", "KID", "", (-INFINITE, INFINITE), "lower", _KID.format(_INCEPTION), "Binkowski et al. 2018", (),
+    Metric("kid", "KID", "", (-INFINITE, INFINITE), "lower", _KID.format(_INCEPTION), "Binkowski et al. 2018", ("set",),
            "set", weights=("inception-fid",), statistic="distance", digits=5),
     Metric("fvd", "FVD", "", (0, INFINITE), "lower",
            _FVD.format(_I3D) + "; TorchScript and pytorch-i3d files differ, the report names the file",
-           "Unterthiner et al. 2018", (), "set", weights=("i3d-kinetics",), statistic="distance", digits=2),
+           "Unterthiner et al. 2018", ("set",), "set", weights=("i3d-kinetics",), statistic="distance", digits=2),
     Metric("fid-lite0", "Frechet distance lite0, frames", "", (0, INFINITE), "lower",
-           _FID.format(_LITE0) + "; not FID", "Heusel et al. 2017 with our features", (), "set",
+           _FID.format(_LITE0) + "; not FID", "Heusel et al. 2017 with our features", ("set",), "set",
            statistic="distance", digits=3),
     Metric("kid-lite0", "kernel distance lite0, frames", "", (-INFINITE, INFINITE), "lower",
-           _KID.format(_LITE0) + "; not KID", "Binkowski et al. 2018 with our features", (), "set",
+           _KID.format(_LITE0) + "; not KID", "Binkowski et al. 2018 with our features", ("set",), "set",
            statistic="distance", digits=5),
     Metric("fvd-lite0", "Frechet distance lite0, windows", "", (0, INFINITE), "lower",
-           _FVD.format(_WINDOWS) + "; not FVD", "Unterthiner et al. 2018 with our features", (), "set",
+           _FVD.format(_WINDOWS) + "; not FVD", "Unterthiner et al. 2018 with our features", ("set",), "set",
            statistic="distance", digits=3),
 )  # fmt: skip
 OF = {

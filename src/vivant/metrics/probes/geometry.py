@@ -72,13 +72,13 @@ METRICS = (
     Metric("aed-blendshapes", "AED (blendshapes)", "", (0, 1), "lower",
            "average expression distance: mean absolute difference of 51 blendshape coefficients; not of 3DMM "
            "coefficients", "LivePortrait's AED with MediaPipe's blendshapes", _GOAL, digits=4),
-    Metric("eye-mae-iris", "eye direction MAE (irises)", "degrees", (0, 90), "lower",
+    Metric("eye-mae-iris", "eye direction MAE (irises)", "degrees", (0, 180), "lower",
            "mean absolute difference of horizontal and vertical eye angle; angle = arcsin(iris offset from the middle "
            "of the corners / 0.41 eye widths), a sphere of 24 mm in an eye 29 mm wide",
            "LivePortrait's MAE with irises", _GOAL, digits=2),
     Metric("kpsdis", "KpsDis", "pixels of 512", (0, INFINITE), "lower",
-           "mean distance of the three V-Kps (two eye centres, nose tip) from the goal's, in pixels when the longer "
-           "side of the picture is 512", "V-Express, experiments", ("true", "face"), digits=2),
+           "mean distance of the three V-Kps (two eye centres, nose tip), read from our landmarks, from the goal's, in "
+           "pixels when the longer side of the picture is 512", "V-Express, experiments", ("true", "face"), digits=2),
     *_series_metrics(),
     Metric("faceless", "frames without a face", "%", (0, 100), "lower",
            "share of the frames in which the goal shows a face and the result none (the goal: all frames if there is "

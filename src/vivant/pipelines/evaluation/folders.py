@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from vivant.core.errors import MediaError
+from vivant.core.errors import ConfigError, MediaError
 from vivant.pipelines.evaluation.common import add_measuring, add_output, add_view, check_early, evaluate, plan_of
 
 
@@ -45,6 +45,8 @@ def run_pairs(args: argparse.Namespace) -> int:
              for name in ("generated", "reference", "driver", "source", "audio")}  # fmt: skip
     made, true = paths["generated"], paths["reference"]
     assert made is not None
+    if args.plots and not args.out:
+        raise ConfigError("Where plots go is not said: give --out.")
     if paths["audio"] and not has_sound(paths["audio"]):
         raise MediaError(f"'{args.audio}' has no sound: give another --audio.")
     text = args.text or (text_beside(true) if true else None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vivant.core.clip import Audio, Clip
-from vivant.core.errors import ConfigError
+from vivant.core.errors import ConfigError, MediaError
 from vivant.metrics.protocols.base import Drive, Pick
 from vivant.metrics.subject import Subject
 from vivant.metrics.view import View
@@ -110,10 +110,15 @@ class Maker:
         if self.drive in ("video", "both", "pose"):
             given["driving"] = clip
         if self.drive in ("audio", "both"):
+            if clip.audio is None:
+                raise MediaError(f"the clip has no sound, so it cannot drive by {_BY[self.drive]}.")
             given["audio"] = clip.audio
         if self.drive == "audio" and able.keypoints:
             given["keypoints"] = clip
         return given
+
+
+_BY = {"audio": "speech", "both": "picture and speech"}
 
 
 def _read_mark(path: Path) -> str | None:
