@@ -11,6 +11,7 @@ import pytest
 from clips import tone, write
 
 from vivant.core.errors import ConfigError, MediaError, VivantError
+from vivant.metrics import summary
 from vivant.metrics.measure import make_plan, measure, suited
 from vivant.metrics.probes.base import Lab
 from vivant.metrics.subject import Subject
@@ -120,3 +121,17 @@ def test_the_latex_table_of_a_run_says_what_the_markdown_says(clips: dict[str, P
     shown = rows["optical-flow magnitude, pixels of 128 a frame"]
     assert f"[{row.made.low:.3f}, {row.made.high:.3f}]" in shown and f"& {row.truth.value:.3f}" in shown
     assert r"& --" not in shown and json.dumps(one.clips) == "2"
+
+
+def test_distances_of_sets_are_computed_once_for_all_tables(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    real = summary.set_estimate
+    monkeypatch.setattr(summary, "set_estimate", lambda *given: calls.append("x") or real(*given))
+    subjects = [Subject(name, clips[name], clips["face"], group=name) for name in ("face", "black")]
+    done = run_suite(subjects, make_plan(["kid-lite0"], View(), Lab()), tmp_path)
+    for _ in range(2):
+        report_json(done, "", {})
+        report_markdown(done, "", {})
+    assert len(calls) == 3  # all clips, and those of each group

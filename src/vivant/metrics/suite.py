@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vivant.core.engines import LocalEngine
 from vivant.core.errors import MediaError, VivantError
@@ -20,7 +21,8 @@ from vivant.metrics.subject import Subject
 
 @dataclass
 class Run:
-    """What a run over many clips gave. ``failed``: {id: why}; ``seconds``: spent measuring, ``fresh`` clips in it."""
+    """What a run over many clips gave. ``failed``: {id: why}; ``seconds``: spent measuring, ``fresh`` clips in it;
+    ``known``: summaries that were made before, by their clips."""
 
     plan: Plan
     out: Path
@@ -30,6 +32,7 @@ class Run:
     seconds: float = 0.0
     fresh: int = 0
     workers: int = 1
+    known: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
 
     def measured(self) -> list[tuple[Subject, ClipResult]]:
         """Subjects with their results, in order; failed ones are left out."""

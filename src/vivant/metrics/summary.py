@@ -58,8 +58,19 @@ def _plain(estimate: Estimate) -> dict[str, Any]:
 
 
 def summarise(run: Run, measured: Measured | None = None) -> Summary:
-    """Every metric of the run over all measured clips, or over some of them."""
+    """Every metric of the run over all measured clips, or over some of them.
+
+    Distances of large sets take minutes and every table wants them, so a run keeps what was summarised.
+    """
     mine = run.measured() if measured is None else list(measured)
+    key = tuple(subject.id for subject, _ in mine)
+    if key not in run.known:
+        run.known[key] = _summary(run, mine)
+    found: Summary = run.known[key]
+    return found
+
+
+def _summary(run: Run, mine: Measured) -> Summary:
     folder = ResultFolder(run.out)
     rows = [_row(metric, mine, folder) for metric in run.plan.metrics.values()]
     kept = [row for row in rows if row is not None]
