@@ -65,6 +65,10 @@ def test_the_mix_is_the_papers():
     for part in (eyes & mouth, eyes & ~mouth, ~eyes & mouth):  # face dropout of visual samples
         assert (part & visual).sum() > 15
     assert torch.equal(batch["drives"] > 0, eyes | mouth)
+    with pytest.raises(ConfigError, match="shares visual and audio are more than 1 together"):
+        batch_of(visual=0.6, audio=0.5)
+    with pytest.raises(ConfigError, match="swap is 2, give 0 to 1"):
+        batch_of(swap=2)
 
 
 def test_silent_clips_and_the_first_stage_are_visual():

@@ -244,6 +244,14 @@ def test_each_stage_trains_its_parts(stage):
 def test_a_setting_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="unknown setting 'drop_all'"):
         objective_and_batch({"drop_all": 1.0})
+    for settings, said in (
+        ({"drop_keypoints": 1.5}, "settings.drop_keypoints is 1.5, give 0 to 1"),
+        ({"unconditional": -0.1}, "settings.unconditional is -0.1, give 0 to 1"),
+        ({"min_snr": float("nan")}, "settings.min_snr is nan, give 0 or more"),
+        ({"teacher_guidance": -2.0}, "settings.teacher_guidance is -2.0, give 0 or more"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            objective_and_batch(settings)
 
 
 def test_saved_memory_gives_the_same_loss():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -93,15 +94,18 @@ class Stage:
         if not good:
             raise ConfigError(f"Stage '{self.name}': {problem}.")
 
-    def settings_over(self, usual: Mapping[str, float]) -> dict[str, float]:
-        """The objective's ``usual`` settings with those of the stage in their place.
+    def settings_over(self, usual: Mapping[str, float], chances: Sequence[str] = ()) -> dict[str, float]:
+        """The objective's ``usual`` settings with those of the stage in their place. ``chances``: those up to 1.
 
         Raises:
-            ConfigError: a setting that the objective does not know.
+            ConfigError: a setting that the objective does not know, a negative one, or a chance above 1.
         """
         unknown = sorted(set(self.settings) - set(usual))
         if unknown:
             raise ConfigError(f"The stage '{self.name}' has the unknown setting '{unknown[0]}': use {list(usual)}.")
+        for name, value in self.settings.items():
+            fits, limit = (0 <= value <= 1, "0 to 1") if name in chances else (0 <= value < math.inf, "0 or more")
+            self._require(fits, f"settings.{name} is {value}, give {limit}")
         return {**usual, **self.settings}
 
     def changed(self, values: Mapping[str, Any]) -> Stage:

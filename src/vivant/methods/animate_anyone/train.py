@@ -97,7 +97,7 @@ class Objective:
         self.modules, self.config, self.stage, self.device = modules, config, stage, device
         self.critics: dict[str, nn.Module] = {}
         self.schedule = latent_schedule(config.schedule).to(device)
-        self.settings = stage.settings_over(_SETTINGS)
+        self.settings = stage.settings_over(_SETTINGS, ("unconditional",))
         guided = self.settings["teacher_guidance"] > 0
         self.teacher = teacher_of(self._unet, config.prediction) if guided else None
 

@@ -47,6 +47,7 @@ _SETTINGS = {
     "visual": 0.1, "audio": 0.2, "unconditional": 0.1, "swap": 0.5, "style": 0.25, "size": 0.75, "colour": 0.25,
     "plain": 0.0, "noise_offset": 0.0, "min_snr": 0.0, "save_memory": 0.0,
 }  # fmt: skip
+_CHANCES = ("visual", "audio", "unconditional", "swap", "style", "size", "colour")
 _ALONE = {"visual": 1.0, "audio": 0.0}
 _PAPER: dict[str, Any] = {
     "learning_rate": 1e-5, "betas": (0.9, 0.999), "weight_decay": 1e-2, "clip_norm": 1.0, "warmup": 1,
@@ -110,7 +111,9 @@ class Objective:
         self._mirror = torch.tensor([-1.0, 1.0], device=device)
         self._swap = torch.tensor(FACE_MIRROR, device=device)
         self._which = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], device=device)
-        self.settings = found = stage.settings_over(_SETTINGS)
+        self.settings = found = stage.settings_over(_SETTINGS, _CHANCES)
+        if found["visual"] + found["audio"] > 1:
+            raise ConfigError(f"Stage '{stage.name}': the shares visual and audio are more than 1 together.")
         self.chances = Chances(found["swap"], found["style"], found["size"], found["colour"])
         self._hears = found["visual"] < 1
 

@@ -152,7 +152,7 @@ class Objective:
         # made here: a captured step may not copy numbers from the host
         self._mirror = torch.tensor([-1.0, 1.0], device=device)
         self._swap = torch.tensor([1, 0, 2], device=device)
-        self.settings = stage.settings_over(_SETTINGS)
+        self.settings = stage.settings_over(_SETTINGS, ("unconditional", "drop_keypoints", "drop_reference"))
         guided = self.settings["teacher_guidance"] > 0
         self.teacher = teacher_of(self._unet, config.prediction) if guided else None
 
