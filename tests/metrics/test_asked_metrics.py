@@ -135,3 +135,10 @@ def test_distances_of_sets_are_computed_once_for_all_tables(
         report_json(done, "", {})
         report_markdown(done, "", {})
     assert len(calls) == 3  # all clips, and those of each group
+
+
+def test_no_other_face_stands_for_a_source_without_one(clips: dict[str, Path], tmp_path: Path) -> None:
+    plan = make_plan(["csim-dlib"], View(frames=2), Lab())
+    assert measure(Subject("a", clips["face"], clips["face"]), plan).findings.values["csim-dlib"] > 0.9
+    found = measure(Subject("a", clips["face"], clips["face"], source=clips["black"]), plan).findings
+    assert "no face in the source" in found.missing["csim-dlib"] and not found.values

@@ -162,7 +162,8 @@ class _Identity:
         found = Findings()
         for kind in self._kinds:
             made = self._rows.get((kind, "made"))
-            source = self._source.get(kind, self._first_true(kind))
+            given = self._case.subject.source is not None  # then no other face stands for it
+            source = self._source.get(kind) if given else self._first_true(kind)
             if made is None or source is None:
                 reason = "there is no face in the source, or no source and no true clip"
                 found.missing |= dict.fromkeys(_KINDS[kind], reason)
