@@ -10,7 +10,7 @@ import pytest
 from clips import write
 
 from vivant.core.errors import ConfigError, MediaError
-from vivant.metrics.compare import KeptRun, _made_with, compare_markdown, not_alike
+from vivant.metrics.compare import KeptRun, _made_with, compare_markdown, differences, not_alike, read_run
 from vivant.pipelines import evaluate
 
 
@@ -74,3 +74,15 @@ def test_metrics_that_were_measured_otherwise_are_not_compared(folders: tuple[Pa
         assert not_alike({"a": first, "b": KeptRun({}, {}, {}, _made_with(settings | change))}) == left
     gains = KeptRun({"c": {"mouth-gain": 1.0}}, {}, {})
     assert "Correlations and gains are means over clips" in compare_markdown({"a": gains, "b": gains})
+
+
+def test_distances_of_different_sets_are_not_compared(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--generated", str(folders[0]), "--metrics", "psnr,kid-lite0", "--sheets", "0"]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a.mp4").write_bytes((folders[1] / "a.mp4").read_bytes())
+    for name, true in (("all", folders[1]), ("again", folders[1]), ("part", tmp_path / "one")):
+        assert run("folders", *words, "--reference", str(true), "--out", str(tmp_path / name)) == 0
+    runs = {name: read_run(tmp_path / name) for name in ("all", "again", "part")}
+    assert set(differences({name: runs[name] for name in ("all", "again")})) == {"psnr", "kid-lite0"}
+    assert set(differences({name: runs[name] for name in ("all", "part")})) == {"psnr"}
+    assert "because the runs read different clips" in compare_markdown(runs)

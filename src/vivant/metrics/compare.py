@@ -19,12 +19,13 @@ from vivant.metrics.tables import arrow, best_of, cell, escape, latex_cell, plai
 @dataclass(frozen=True)
 class KeptRun:
     """An earlier run: ``values``: {clip: {metric: value}}; ``sets``: {metric: value} of sets; ``view``: how it read;
-    ``made_with``: {metric: its version, weights files and recogniser}."""
+    ``made_with``: {metric: its version, weights files and recogniser}; ``measured``: ids of all that it read."""
 
     values: dict[str, dict[str, float | None]]
     sets: dict[str, float | None]
     view: dict[str, Any]
     made_with: dict[str, list[Any]] = field(default_factory=dict)
+    measured: frozenset[str] = frozenset()
 
 
 def read_run(folder: Path) -> KeptRun:
@@ -45,7 +46,7 @@ def read_run(folder: Path) -> KeptRun:
         raise MediaError(f"There is no finished run in '{folder}': run vivant evaluate first.") from error
     known = all_metrics()
     sets = {name: row["value"] for name, row in metrics.items() if name in known and known[name].level == "set"}
-    return KeptRun(kept, sets, view, made_with)
+    return KeptRun(kept, sets, view, made_with, frozenset(report.get("measured", kept)))
 
 
 def _made_with(settings: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -66,6 +67,11 @@ def not_alike(runs: Mapping[str, KeptRun]) -> list[str]:
     kinds = [run.made_with for run in runs.values()]
     common = [name for name in kinds[0] if all(name in kind for kind in kinds)]
     return [name for name in common if any(kind[name] != kinds[0][name] for kind in kinds)]
+
+
+def one_set(runs: Mapping[str, KeptRun]) -> bool:
+    """Whether all runs read the same clips: distances of other sets do not compare, they even depend on the number."""
+    return len({run.measured for run in runs.values()}) == 1
 
 
 def differences(runs: Mapping[str, KeptRun]) -> dict[str, Any]:
@@ -104,6 +110,8 @@ def _metrics(runs: Mapping[str, KeptRun]) -> list[Metric]:
     found = []
     for metric in all_metrics().values():
         values = [_value(metric, run, clips) for run in runs.values()]
+        if metric.level == "set" and not one_set(runs):
+            continue
         if metric.name not in strange and all(np.isfinite(value) for value in values):
             found.append(metric)
     return found
@@ -142,8 +150,14 @@ def compare_markdown(runs: Mapping[str, KeptRun]) -> str:
         lines.append(f"| {metric.heading} | {metric.better} | {' | '.join(cells)} |")
     told = (
         f"{len(_common(runs))} clips that all runs have. In parentheses: mean difference from {names[0]}, clip by "
-        "clip, with its 95 % bootstrap interval. Bold: best. Distances of sets are each run's own, over all its clips."
+        "clip, with its 95 % bootstrap interval. Bold: best."
     )
+    if any(run.sets for run in runs.values()):
+        told += (
+            " Distances of sets are each run's own."
+            if one_set(runs)
+            else " Distances of sets are left out, because the runs read different clips."
+        )
     if any(all_metrics()[name].statistic in ("correlation", "gain") for name in table):
         told += " Correlations and gains are means over clips here, not pooled over frames as in each run's own table."
     strange = [f"`{name}`" for name in not_alike(runs)]

@@ -22,6 +22,7 @@ _OURS = "Vivant's own sync net (lower faces of 96 px, log-mel); not SyncNet"
 _THEIRS = "SyncNet (faces of 224 px cut by our landmarks, MFCC)"
 _CURVE = (
     "25 frames a second, 16 kHz; distance of video windows of 5 frames to sound windows up to 15 frames away, averaged"
+    "; beyond the clip's ends they are zeros, as in the published code, so clips of a second or less mean little"
 )
 _C = "median of the curve less its minimum. {}; {}"
 _D = "minimum of the curve. {}; {}"
