@@ -185,6 +185,15 @@ def test_bad_recipes_and_options_are_one_clear_sentence(place: Path) -> None:
         go(place, "x", "--max-seconds", "0")
 
 
+def test_a_full_memory_says_what_to_lower(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(toy_train.Objective, "losses", full)
+    with pytest.raises(ConfigError, match=r"in parts .*, lower it .*, or recompute activations"):
+        go(place, "x")
+
+
 def test_settings_reach_one_stage_or_all() -> None:
     recipe = make_recipe(yaml.safe_load(RECIPE), "here")
     changed = with_settings(recipe, ["stage.steps=2", "first.mix.rig=0.25", "groups=[rig]"])

@@ -72,12 +72,19 @@ def run(args: argparse.Namespace) -> int:
         recipe = only_stage(recipe, args.stage)
     if not recipe.data:
         raise ConfigError("The recipe names no data: add a data key, or give --data FOLDER.")
+    import torch
+
     from vivant.training import parallel
 
     out = Path(args.out or Path("runs") / Path(args.recipe).stem)
     check_folder(out)
     try:
         return _rehearse(Run(recipe, out, args), args) if args.dry_run else Run(recipe, out, args).train()
+    except torch.cuda.OutOfMemoryError as error:
+        raise ConfigError(
+            "The GPU's memory does not suffice: compute the batch in parts (--set stage.accumulate=4), lower it (--set "
+            "stage.batch=N), or recompute activations (stage.recompute; stage.settings.save_memory=1 of diffusion)."
+        ) from error
     finally:
         parallel.stop()
 
