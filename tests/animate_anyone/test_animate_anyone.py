@@ -151,7 +151,7 @@ def test_a_wrong_motion_file_stops_the_loading(tmp_path):
     folder = written(alive(config), config, tmp_path / "body")
     state = torch.load(folder / "motion_module.pth", weights_only=True)
     torch.save({f"module.{key}": value for key, value in state.items()}, folder / "motion_module.pth")
-    with pytest.raises(WeightsError, match=r"missing \(.*motion_modules.*unexpected \(module\."):
+    with pytest.raises(WeightsError, match=r"motion_module\.pth .*missing \(.*motion_modules.*unexpected \(module\."):
         load_modules("tiny", folder)
     (folder / "pose_guider.pth").unlink()
     with pytest.raises(WeightsError, match=r"no pose_guider\.pth"):

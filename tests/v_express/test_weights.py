@@ -56,7 +56,15 @@ def test_a_motion_file_that_does_not_fit_is_refused(modules, tmp_path):
             state = {key: value[..., :-1] if key.endswith("pos_encoder.pe") else value for key, value in state.items()}
         return state
 
-    with pytest.raises(WeightsError, match=r"of wrong shape .*pos_encoder\.pe"):
+    with pytest.raises(WeightsError, match=r"motion_module\.bin .*of wrong shape .*pos_encoder\.pe"):
+        load_modules("tiny", written(modules, tmp_path / "files", change))
+
+
+def test_a_motion_file_that_lacks_keys_is_refused_though_the_other_file_has_them(modules, tmp_path):
+    def change(name, state):
+        return dict(list(state.items())[1:]) if name == "motion_module" else state
+
+    with pytest.raises(WeightsError, match=r"motion_module\.bin .*: 1 missing \(.*motion_modules"):
         load_modules("tiny", written(modules, tmp_path / "files", change))
 
 

@@ -76,7 +76,21 @@ def load_strict(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> 
 
 def mismatch_report(module: nn.Module, state: Mapping[str, Tensor]) -> str:
     """What of ``state`` does not fit ``module``, as part of a sentence; empty if all fits."""
-    want = module.state_dict()
+    return _report(module.state_dict(), state)
+
+
+def check_part(module: nn.Module, state: Mapping[str, Tensor], part: str, origin: str) -> None:
+    """Refuse a file that should hold one part of ``module``: all keys with ``part`` in their names, and no others.
+
+    Raises:
+        WeightsError: names missing, unexpected and wrongly shaped keys of the file ``origin``.
+    """
+    report = _report({key: value for key, value in module.state_dict().items() if part in key}, state)
+    if report:
+        raise WeightsError(f"The weights in {origin} belong to another model or preset: {report}.")
+
+
+def _report(want: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     shapes = [
         f"{key} is {tuple(state[key].shape)} instead of {tuple(want[key].shape)}"
         for key in want

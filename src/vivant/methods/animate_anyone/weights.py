@@ -19,7 +19,7 @@ from vivant.nn.picture_encoder import picture_encoder
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
-from vivant.weights.loading import load_state, load_strict, sha256
+from vivant.weights.loading import check_part, load_state, load_strict, sha256
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -28,6 +28,7 @@ LICENCE = "Apache-2.0 (as its authors state)"
 BUNDLED = {"lite": "animate_anyone/lite.safetensors"}
 RELEASED = ("released", "released-face")
 _METHOD = "animate-anyone"
+_MOTION = ".motion_modules."
 _ENDINGS = (".safetensors", ".pth", ".bin")
 _FROZEN = ("codec", "image_encoder")
 
@@ -127,7 +128,10 @@ def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules
         modules.pop(name, None)
     modules = {name: module.to_empty(device="cpu") for name, module in modules.items()}
     states = {name: load_state(file) for name, file in files.items()}
-    states["denoising_unet"] = {**states["denoising_unet"], **states.pop("motion_module", {})}
+    if "motion_module" in states:
+        motion = states.pop("motion_module")
+        check_part(modules["denoising_unet"], motion, _MOTION, str(files["motion_module"]))
+        states["denoising_unet"] = {**states["denoising_unet"], **motion}
     for name, state in states.items():
         load_strict(modules[name], state, str(files[name]))
     _add_frozen(modules, config, folder)

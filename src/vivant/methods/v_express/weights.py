@@ -19,7 +19,7 @@ from vivant.methods.v_express.model import build_modules
 from vivant.weights.cards import WeightsInfo
 from vivant.weights.catalogue import Published
 from vivant.weights.hub import hub_file
-from vivant.weights.loading import load_state, load_strict, read_metadata, sha256
+from vivant.weights.loading import check_part, load_state, load_strict, read_metadata, sha256
 from vivant.weights.modules import config_hash, load_bundled, load_single, preset_of, random_info, seeded
 
 Modules = dict[str, nn.Module]
@@ -114,7 +114,9 @@ def _released(config: Config, preset: str, folder: Path | None) -> tuple[Modules
     for name, module in modules.items():
         modules[name] = module.to_empty(device="cpu")
     states = {name: load_state(file) for name, file in files.items()}
-    whole = our_names(states.pop("denoising_unet")) | states.pop("motion_module")
+    motion = states.pop("motion_module")
+    check_part(modules["denoising_unet"], motion, _MOTION, str(files["motion_module"]))
+    whole = our_names(states.pop("denoising_unet")) | motion
     states["denoising_unet"] = _with_new_attributes(modules["denoising_unet"], whole)
     for name, state in states.items():
         load_strict(modules[name], state, str(files[name]))
