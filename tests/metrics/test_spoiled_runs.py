@@ -85,6 +85,13 @@ def test_words_that_are_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("fünf".encode("latin-1"))
     with pytest.raises(MediaError, match="UTF-8"):
         text_beside(tmp_path / "a.mp4")
+    for side in ("made", "true"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "a.mp4").touch()
+    (tmp_path / "a.txt").rename(tmp_path / "true" / "a.txt")
+    with pytest.warns(UserWarning, match="UTF-8"):
+        subjects, _ = pair_folders(tmp_path / "made", tmp_path / "true")
+    assert [subject.text for subject in subjects] == [None]
     (tmp_path / "a.txt").write_bytes("fünf\n".encode("utf-8-sig"))
     assert text_beside(tmp_path / "a.mp4") == "fünf"
 

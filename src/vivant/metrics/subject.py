@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -110,7 +111,7 @@ def pair_folders(made: Path, true: Path, paired: bool = True) -> tuple[list[Subj
         raise MediaError(
             f"No clip of '{made}' has the name of one of '{true}': name them alike, or compare sets with --unpaired."
         )
-    subjects = [Subject(name, mine[name], theirs[name], text=text_beside(theirs[name])) for name in common]
+    subjects = [Subject(name, mine[name], theirs[name], text=text_if_any(theirs[name])) for name in common]
     lonely = [f"{name} (generated only)" for name in mine if name not in theirs]
     return subjects, lonely + [f"{name} (true only)" for name in theirs if name not in mine]
 
@@ -126,6 +127,15 @@ def text_beside(path: Path) -> str | None:
         return file.read_text(encoding="utf-8-sig").strip() if file.is_file() else None
     except UnicodeDecodeError as error:
         raise MediaError(f"What is said in '{file}' cannot be read: save it as UTF-8 text.") from error
+
+
+def text_if_any(path: Path) -> str | None:
+    """:func:`text_beside` for many clips: a file that cannot be read is told and stops none of them."""
+    try:
+        return text_beside(path)
+    except (MediaError, OSError) as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
 
 
 def clip_name(paths: Sequence[Path]) -> str:

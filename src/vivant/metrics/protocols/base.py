@@ -192,7 +192,7 @@ def scan(folder: Path, data: Sequence[DataSet]) -> list[Item]:
     """
     from vivant.core.errors import MediaError
     from vivant.media.image import IMAGE_SUFFIXES
-    from vivant.metrics.subject import media_in, text_beside
+    from vivant.metrics.subject import media_in, text_if_any
 
     if not folder.is_dir():
         raise MediaError(f"There is no folder '{folder}': check the path.")
@@ -207,7 +207,7 @@ def scan(folder: Path, data: Sequence[DataSet]) -> list[Item]:
             continue
         for name, path in media_in(place).items():
             split = "test" if part.is_test(name) else "train"
-            found.append(Item(name, path, part.person_of(name), part.name, "clip", split, text_beside(path)))
+            found.append(Item(name, path, part.person_of(name), part.name, "clip", split, text_if_any(path)))
     return _told_apart(found)
 
 
