@@ -55,3 +55,13 @@ def test_a_driver_is_cut_around_its_own_face(
     view = View(align="face", size=(128, 128))
     values = found(Subject("a", sizes[0], driver=driver), view, "aed-blendshapes", "mouth-gain").values
     assert np.isfinite(values["aed-blendshapes"]) and values["aed-blendshapes"] < 0.05
+
+
+def test_a_driver_of_another_shape_is_not_stretched(
+    sizes: tuple[Path, Path], speaker: list[np.ndarray], tmp_path: Path
+) -> None:
+    wide = [np.pad(frame, ((0, 0), (144, 144), (0, 0)), mode="edge") for frame in speaker[:6]]
+    driver = write(tmp_path / "driver.mp4", wide)
+    names = ("aed-blendshapes", "apd-mesh")
+    values = found(Subject("a", sizes[0], driver=driver), View(size=(144, 144)), *names).values
+    assert values["aed-blendshapes"] < 0.03 and values["apd-mesh"] < 2

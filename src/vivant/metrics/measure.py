@@ -31,7 +31,7 @@ class Plan:
         weights = sorted({name for metric in self.metrics.values() for name in metric.weights})
         found: dict[str, Any] = {
             "metrics": {name: metric.version for name, metric in self.metrics.items()},
-            "view": asdict(self.view),
+            "view": asdict(self.view) | _reader(self.view),
             "weights": {name: _hashed(self.lab, name) for name in weights},
         }
         return found | ({"speech": self.lab.speech} if "wer" in self.metrics else {})
@@ -40,6 +40,11 @@ class Plan:
         """12 hexadecimal digits that change when a setting does."""
         text = json.dumps(self.settings(), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _reader(view: View) -> dict[str, int]:
+    """A mark of how drivers are cut and scaled, where that was done in another way before."""
+    return {"reader": 2} if view.align == "face" or (view.size and view.align == "whole") else {}
 
 
 def _hashed(lab: Lab, name: str) -> str:

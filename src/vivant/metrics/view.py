@@ -175,7 +175,9 @@ class Reader:
             picture = cut(picture, *self.crops[role])
         elif self.view.align == "square":
             picture = centre_square(picture)
-        return scaled(picture, self.view.size) if self.view.size else picture
+        if self.view.size is None or (role == "driver" and _stretched(picture, self.view.size)):
+            return picture  # a driver's motion is read, and stretching would change that
+        return scaled(picture, self.view.size)
 
     def _block(self, start: int, rows: list[tuple[np.ndarray, ...]]) -> Block:
         columns = {role: [row[i] for row in rows] for i, role in enumerate(self.clips)}
@@ -216,6 +218,11 @@ def open_views(paths: dict[str, Path], view: View, threads: int = 1) -> Reader:
         if "driver" in clips:
             crops["driver"] = face_square(clips["driver"], threads)
     return Reader(clips, view, crops, rate / view.stride, Eyes(threads), [0])
+
+
+def _stretched(picture: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether scaling to (height, width) changes the shape of things by more than a hundredth."""
+    return abs(picture.shape[0] * size[1] / (picture.shape[1] * size[0]) - 1) > 0.01
 
 
 def face_square(clip: Clip | None, threads: int = 1) -> tuple[float, float, float]:
