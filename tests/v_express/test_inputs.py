@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from vivant.core.speech import Speech
 from vivant.diffusion.clip_inputs import portrait, speech_features
 from vivant.methods.v_express.config import PRESETS, AudioConfig, Options
 from vivant.methods.v_express.flicker import median_filter
+from vivant.methods.v_express.model import build_modules
 from vivant.methods.v_express.prepare import (
     attribute_values,
     drawings,
     keypoints,
     speech_windows,
 )
-from vivant.nn.v_kps import draw_v_kps, draw_v_kps_smooth, face_points, retarget
+from vivant.methods.v_express.train import STAGES, Objective
+from vivant.nn.v_kps import draw_v_kps, draw_v_kps_smooth, draw_v_kps_whole, face_points, retarget
 
 GOLDEN = json.loads(
     (Path(__file__).parent.parent / "golden" / "data" / "v_express_inputs.golden.json").read_text(encoding="utf-8")
@@ -46,6 +49,29 @@ def test_the_smooth_drawing_is_the_published_one_with_soft_edges():
     assert (hard - soft).abs().mean() < 0.004 and (hard - soft).abs().mean() < 0.3 * hard.mean()
     moved = draw_v_kps_smooth(torch.from_numpy((points + 0.3) / 256 - 1), 512)
     assert (moved - soft).abs().max() > 0.2  # a move of a third of a pixel shows
+
+
+@pytest.mark.parametrize("size", [256, 512])
+def test_training_draws_what_published_nets_are_shown(size):
+    rng = np.random.default_rng(0)
+    place = rng.uniform(-0.2, 0.2, (20, 1, 2)) + rng.normal(0, 0.03, (20, 3, 2))
+    points = (place + np.array([[-0.3, -0.1], [0.3, -0.1], [0.0, 0.2]])).astype(np.float32)
+    hard = np.stack([draw_v_kps((one + 1) * (size / 2), (size, size), size / 512) for one in points])
+    found = (draw_v_kps_whole(torch.from_numpy(points)[None], size, size / 512)[0] * 255).round()
+    other = (found - torch.from_numpy(hard).permute(0, 3, 1, 2)).abs().amax(1) > 0
+    assert other.sum() < 0.05 * (hard > 0).any(-1).sum()
+    soft = draw_v_kps_smooth(torch.from_numpy(points), size, size / 512) * 255
+    assert ((soft - torch.from_numpy(hard).permute(0, 3, 1, 2)).abs().amax(1) > 50).sum() > 3 * other.sum()
+
+
+def test_each_family_is_trained_on_its_own_drawings():
+    for family, wanted in (("published", draw_v_kps_whole), ("lite", draw_v_kps_smooth)):
+        config, seen = replace(PRESETS["tiny"], family=family), []
+        objective = Objective(build_modules(config), config, STAGES["pictures"], torch.device("cpu"))
+        objective.modules["v_kps_guider"].register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        points = torch.tensor([[[[-0.3, -0.2], [0.3, -0.2], [0.0, 0.2]]]])
+        objective.features({"v_kps": points, "keep_keypoints": torch.ones(1, 1)})
+        assert torch.equal(seen[0], wanted(points, 64, 64 / 512))
 
 
 @pytest.mark.parametrize("strategy", ["naive", "offset"])

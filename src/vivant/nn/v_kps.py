@@ -66,12 +66,46 @@ def draw_v_kps_smooth(points: Tensor, size: int, scale: float = 1.0) -> Tensor:
     share = (((x - ax) * dx + (y - ay) * dy) / (dx.square() + dy.square()).clamp_min(1e-6)).clamp(0, 1)
     sticks = ((x - ax - share * dx).square() + (y - ay - share * dy).square()).sqrt()
     dots, sticks = (((radius * scale + 0.5) - d).clamp(0, 1) for radius, d in ((_DOT, dots), (_STICK, sticks)))
-    colours = torch.eye(3, device=points.device)  # red, green, blue
-    canvas = torch.zeros(*points.shape[:-2], 3, size, size, device=points.device)
-    for masks, dim, count in ((sticks, 0.6, 2), (dots, 1.0, 3)):
-        for number in range(count):
+    return _painted(sticks, dots, 0.6)
+
+
+def draw_v_kps_whole(points: Tensor, size: int, scale: float = 1.0) -> Tensor:
+    """V-Kps (..., 3, 2) in -1..1 -> (..., 3, size, size) in 0..1, drawn on the device as :func:`draw_v_kps` draws them.
+
+    Ellipses and discs of whole pixels; where their outlines run, a few pixels of a hundred are drawn on one side only.
+    ``scale``: of the thickness, which is meant for 512 x 512.
+    """
+    half = max(1, round(_STICK * scale))
+    grid = torch.arange(size, device=points.device, dtype=torch.float32)
+    pixels = (points.float() + 1) * (size / 2)
+    eyes, nose = pixels[..., :2, :], pixels[..., 2:, :]
+    across = eyes - nose
+    angle = torch.deg2rad(torch.rad2deg(torch.atan2(across[..., 1], across[..., 0])).trunc())[..., None, None]
+    long = (across.norm(dim=-1) / 2).floor()[..., None, None] + _OUTLINE
+
+    def away(centres: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = centres.trunc()[..., None, None].unbind(-3)
+        return grid[None, :] - x, grid[:, None] - y
+
+    x, y = away((eyes + nose) / 2)
+    along, beside = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+    sticks = ((along / long).square() + (beside / (half + _OUTLINE)).square() <= 1).float()
+    x, y = away(pixels)
+    dots = (x.square() + y.square() <= max(1, round(_DOT * scale)) ** 2).float()
+    return _painted(sticks, dots, int(0.6 * 255) / 255)
+
+
+_OUTLINE = 0.65  # how far the outlines of drawn ellipses reach beyond their axes, in pixels
+
+
+def _painted(sticks: Tensor, dots: Tensor, dim: float) -> Tensor:
+    """Masks of two sticks (..., 2, H, W) and three dots (..., 3, H, W) in red, green and blue, dots above."""
+    colours = torch.eye(3, device=dots.device)
+    canvas = torch.zeros_like(dots)
+    for masks, light in ((sticks, dim), (dots, 1.0)):
+        for number in range(masks.shape[-3]):
             mask = masks[..., number : number + 1, :, :]
-            canvas = canvas * (1 - mask) + mask * (dim * colours[number])[:, None, None]
+            canvas = canvas * (1 - mask) + mask * (light * colours[number])[:, None, None]
     return canvas
 
 

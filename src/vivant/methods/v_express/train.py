@@ -21,7 +21,7 @@ from vivant.methods.v_express.config import Config
 from vivant.methods.v_express.model import build_modules
 from vivant.nn.geometry import box_mask
 from vivant.nn.transformer import BlockContext
-from vivant.nn.v_kps import draw_v_kps_smooth
+from vivant.nn.v_kps import draw_v_kps_smooth, draw_v_kps_whole
 from vivant.nn.video_unet import VideoUNet
 from vivant.training.clip_arrays import pair_window
 from vivant.training.consistency import consistency_error, paired_times, teacher_of
@@ -232,8 +232,8 @@ class Objective:
     def features(self, batch: Batch) -> Tensor:
         """Features (B, F, C, h, w) of the drawn V-Kps, zero where they are dropped."""
         size = self.config.output_size
-        drawn = draw_v_kps_smooth(batch["v_kps"], size, size / 512)
-        found: Tensor = self.modules["v_kps_guider"](drawn)
+        draw = draw_v_kps_whole if self.config.family == "published" else draw_v_kps_smooth  # as when frames are made
+        found: Tensor = self.modules["v_kps_guider"](draw(batch["v_kps"], size, size / 512))
         return found * batch["keep_keypoints"][:, :, None, None, None].to(found.dtype)
 
     def losses(self, batch: Batch, adversarial: bool) -> tuple[Batch, Batch]:
