@@ -127,6 +127,14 @@ def test_the_published_crop_reaches_beyond_the_picture(speaker: Clip, track: Tra
     assert np.abs(crop[80, 112].astype(int) - middle[::-1]).max() < 40  # blue first
 
 
+@pytest.mark.parametrize("count", [1, 6, 12])
+def test_squares_of_a_short_track_stay_on_the_face(track: Track, count: int) -> None:
+    short = Track(0, track.boxes[:count], track.align[:count], track.seen[:count])
+    squares, boxes = published_squares(short), track.boxes[:count]
+    apart = squares[:, :2] - (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert len(squares) == count and np.abs(apart).max() < 0.1 * squares[:, 2].min()
+
+
 def test_a_video_is_scored(speaker: Clip, tiny: str, track: Track) -> None:
     scorer = sync_scorer("lite", tiny)
     found = scorer.score(speaker)

@@ -123,10 +123,14 @@ def cut_lower_face(frame: np.ndarray, matrix: np.ndarray, size: int = LOWER_FACE
 
 
 def published_squares(track: Track) -> np.ndarray:
-    """(F, 3) centre x, centre y and half side of the smoothed boxes, as the released pipeline smooths them."""
-    boxes = track.boxes
+    """(F, 3) centre x, centre y and half side of the smoothed boxes, as the released pipeline smooths them.
+
+    That takes what is beyond the ends as zeros, which in tracks of fewer frames than its median looks at would become
+    the middle value: there the median is as short as the track.
+    """
+    boxes, kernel = track.boxes, min(13, len(track) - 1 + len(track) % 2)
     rows = ((boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2, _sizes(boxes) / 2)
-    return np.stack([medfilt(row, kernel_size=13) for row in rows], axis=1)
+    return np.stack([medfilt(row, kernel_size=kernel) for row in rows], axis=1)
 
 
 def cut_published(frame: np.ndarray, square: np.ndarray) -> np.ndarray:

@@ -30,8 +30,9 @@ _OFFSET = "frames by which the sound is early, where the curve is least; 0 in st
 _SOURCE = "Chung and Zisserman 2016, sections 4.1 and 4.2"
 
 
-def _metrics(suffix: str, title: str, net: str, weights: tuple[str, ...]) -> tuple[Metric, ...]:
-    common: dict[str, Any] = {"needs": ("sound", "face"), "level": "clip", "weights": weights, "of_truth": True}
+def _metrics(suffix: str, title: str, net: str, weights: tuple[str, ...], version: int) -> tuple[Metric, ...]:
+    common: dict[str, Any] = {"needs": ("sound", "face"), "level": "clip", "weights": weights, "of_truth": True,
+                              "version": version}  # fmt: skip
     return (
         Metric(f"sync-c{suffix}", f"Sync-C{title}", "", (0, INFINITE), "higher", _C.format(net, _CURVE), _SOURCE,
                **common),
@@ -42,7 +43,7 @@ def _metrics(suffix: str, title: str, net: str, weights: tuple[str, ...]) -> tup
     )  # fmt: skip
 
 
-METRICS = (*_metrics("", " (SyncNet)", _THEIRS, ("syncnet",)), *_metrics("-lite", " (lite)", _OURS, ()))
+METRICS = (*_metrics("", " (SyncNet)", _THEIRS, ("syncnet",), 2), *_metrics("-lite", " (lite)", _OURS, (), 1))
 _KINDS = {"published": "", "lite": "-lite"}
 
 
