@@ -181,6 +181,19 @@ def objective_and_batch(settings, stage="speech", seed=0):
     return objective, objective.augment(raw, torch.Generator().manual_seed(seed))
 
 
+def test_longer_samples_give_the_frames_of_a_window_speech_before_and_behind():
+    config = PRESETS["tiny"]
+    objective = Objective(alive(config), config, replace(STAGES["speech"], frames=4), torch.device("cpu"))
+    raw = windows(config, 6).gather(torch.tensor([[0, 1, 0, 0]]))
+    batch = objective.augment(raw, torch.Generator().manual_seed(0))
+    speech = raw["speech"][0].float()  # of 6 frames; the stage takes those from 1 to 4, each hears one on both sides
+    assert config.audio.reach == 1
+    for number in range(4):
+        assert torch.equal(batch["speech"][0, number], speech[number : number + 3].flatten(0, 1))
+    assert torch.equal(batch["clean"], raw["latents"][:, 1:5].float())
+    assert torch.equal(batch["v_kps"], raw["v_kps"][:, 1:5]) and torch.equal(batch["mouth"], raw["mouth"][:, 1:5])
+
+
 def test_dropouts_of_the_paper_are_drawn_by_frame_and_shared_by_all_blocks():
     objective, batch = objective_and_batch({"drop_keypoints": 0.5, "drop_reference": 0.5, "unconditional": 0.0})
     keep = batch["keep_keypoints"]

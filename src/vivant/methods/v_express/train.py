@@ -195,21 +195,22 @@ class Objective:
         """The stage's frames of a window, with what a mirrored picture changes."""
         frames, reach, side = self.stage.frames, self.config.audio.reach, self.config.output_size // 8
         check_window(raw, frames, latents=(self.config.unet.channels, side, side), speech=(self.config.audio.inputs,))
+        at = (raw["latents"].shape[1] - frames) // 2  # in the middle: longer samples give a before and a behind
+        span = slice(at, at + frames)
         flip = raw["flip"][:, None]
-        points = raw["v_kps"][:, :frames]
+        points = raw["v_kps"][:, span]
         mirrored = (points * self._mirror).index_select(2, self._swap)
-        box = raw["mouth"][:, :frames]
+        box = raw["mouth"][:, span]
         other = torch.stack([-box[..., 2], box[..., 1], -box[..., 0], box[..., 3]], -1)
-        speech = raw["speech"].float()
-        padded = F.pad(speech, (0, 0, 0, 0, reach, reach))
-        heard = torch.stack([padded[:, i : i + 2 * reach + 1].flatten(1, 2) for i in range(frames)], 1)
+        padded = F.pad(raw["speech"].float(), (0, 0, 0, 0, reach, reach))
+        heard = torch.stack([padded[:, i : i + 2 * reach + 1].flatten(1, 2) for i in range(at, at + frames)], 1)
         batch = {
-            "clean": raw["latents"][:, :frames].float(),
+            "clean": raw["latents"][:, span].float(),
             "reference": raw["reference_latents"].float(),
             "v_kps": torch.where(flip[..., None, None] > 0, mirrored, points),
             "mouth": torch.where(flip[..., None] > 0, other, box),
             "speech": heard,
-            "heard": raw["heard"][:, :frames],
+            "heard": raw["heard"][:, span],
         }
         if "attributes" in raw:
             batch["attributes"] = raw["attributes"][:, 0]  # of the whole clip
