@@ -86,3 +86,11 @@ def test_distances_of_different_sets_are_not_compared(folders: tuple[Path, Path]
     assert set(differences({name: runs[name] for name in ("all", "again")})) == {"psnr", "kid-lite0"}
     assert set(differences({name: runs[name] for name in ("all", "part")})) == {"psnr"}
     assert "because the runs read different clips" in compare_markdown(runs)
+
+
+def test_runs_of_sets_alone_are_compared(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--reference", str(folders[1]), "--unpaired", "--metrics", "kid-lite0", "--sheets", "0"]
+    for name in ("one", "two"):
+        assert run("folders", *words, "--generated", str(folders[0]), "--out", str(tmp_path / name)) == 0
+    runs = {name: read_run(tmp_path / name) for name in ("one", "two")}
+    assert set(differences(runs)) == {"kid-lite0"} and "2 clips that all runs have" in compare_markdown(runs)

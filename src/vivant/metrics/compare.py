@@ -37,7 +37,7 @@ def read_run(folder: Path) -> KeptRun:
     try:
         report = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "clips").glob("*.json"))]
-        mine = {row["id"]: row for row in rows if row["settings"] == report["fingerprint"] and row["values"]}
+        mine = {row["id"]: row for row in rows if row["settings"] == report["fingerprint"] and "made" in row["given"]}
         # clips that an earlier run in this folder measured and the last one did not are no part of its numbers
         kept = {name: row["values"] for name, row in mine.items() if name in report.get("measured", mine)}
         metrics, settings = report["metrics"], report["settings"]
