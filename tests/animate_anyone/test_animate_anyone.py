@@ -91,9 +91,10 @@ def test_the_face_set_makes_frames(guidance):
 
 
 def test_face_drawings_show_the_upper_face_and_the_moved_mouth():
-    points = np.zeros((1, 70, 2), np.float32)
-    points[0, :, 1] = np.linspace(-0.9, 0.9, 70)
+    points = np.zeros((2, 70, 3), np.float32)
+    points[0, :, 1], points[0, :, 2] = np.linspace(-0.9, 0.9, 70), 1
     upper, mouth = face_drawings(points, 128)
+    assert not upper[1].any() and not mouth[1].any(), "a face that is not seen is not drawn"
     assert upper[0, :, : int(128 * 0.55)].any() and not upper[0, :, int(128 * 0.55) :].any()
     assert mouth[0, 1].sum() > 0 and not mouth[0, 0].any()
 

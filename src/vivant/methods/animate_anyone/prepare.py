@@ -62,17 +62,22 @@ FACE_LINE = 0.55
 
 def face_drawings(points: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
     """Face points (F, K, 3) in -1..1, 68 of iBUG and two irises if K is 70, as the two drawings of the released face
-    set: the whole face without its lower half, and the mouth moved to the picture's middle; (F, 3, size, size) each."""
+    set: the whole face without its lower half, and the mouth moved to the picture's middle; (F, 3, size, size) each.
+    Points of confidence 0 are not drawn."""
     upper, mouth = [], []
-    for frame in (points[..., :2] + 1) * (size / 2):
+    for frame, seen in zip((points[..., :2] + 1) * (size / 2), points[..., 2] > 0):
         whole, lips = np.zeros((size, size, 3), np.uint8), np.zeros((size, size, 3), np.uint8)
-        for number, (x, y) in enumerate(frame):
+        for number in np.flatnonzero(seen):
             colour = (255, 255, 0) if number >= 66 else (0, 255, 0)
-            cv2.circle(whole, (int(x + 0.5), int(y + 0.5)), 1, colour, -1)
+            _dot(whole, frame[number], colour)
         whole[int(size * FACE_LINE) :] = 0
-        for x, y in frame[48:66] - frame.mean(0) + size // 2:
-            cv2.circle(lips, (int(x + 0.5), int(y + 0.5)), 1, (0, 255, 0), -1)
+        for number in np.flatnonzero(seen[48:66]) + 48:
+            _dot(lips, frame[number] - frame[seen].mean(0) + size // 2, (0, 255, 0))
         upper.append(whole)
         mouth.append(lips)
     first, second = (torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255 for part in (upper, mouth))
     return first, second
+
+
+def _dot(canvas: np.ndarray, point: np.ndarray, colour: tuple[int, int, int]) -> None:
+    cv2.circle(canvas, (int(point[0] + 0.5), int(point[1] + 0.5)), 1, colour, -1)
