@@ -131,7 +131,10 @@ def test_what_cannot_be_checked_is_refused_or_told(speaker: list[np.ndarray], tm
     words = ["--reference", str(tmp_path / "true"), "--out", str(tmp_path / "out"), "--metrics"]
     with pytest.raises(ConfigError, match="one clip"):
         command(*words, "psnr")
-    write(tmp_path / "true" / "b.mp4", speaker[6:9])
+    write(tmp_path / "true" / "b" / "a.mp4", speaker[6:9])
+    with pytest.raises(ConfigError, match="one name"):
+        command(*words, "psnr")
+    (tmp_path / "true" / "b" / "a.mp4").rename(tmp_path / "true" / "b.mp4")
     with pytest.raises(ConfigError, match="'psnr-wrapped'"):
         command(*words, "psnr,psnr-wrapped")
     assert not (tmp_path / "out").exists()

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Spoil, measure, compare; returns 1 if a rule is broken.
 
     Raises:
-        ConfigError: a metric has no rule, or there are fewer than two clips.
+        ConfigError: a metric has no rule, there are fewer than two clips, or two have one name.
     """
     from vivant.metrics.degrade import DEGRADATIONS, LEAST
     from vivant.metrics.metric import all_metrics
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     clips = list(media_in(Path(args.reference)).values())[: max(args.limit, 2)]
     if len(clips) < 2:
         raise ConfigError(f"'{args.reference}' holds one clip, and identities are swapped between two: give more.")
+    if len({path.stem for path in clips}) < len(clips):
+        raise ConfigError(f"Two clips in '{args.reference}' have one name: spoiled ones are kept by it, so rename one.")
     plan = plan_of(args, View(), [name for name in LEAST if name in all_metrics()])
     strange = [name for name in plan.metrics if name not in LEAST]
     if strange:
