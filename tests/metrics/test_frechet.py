@@ -9,6 +9,7 @@ from scipy import linalg
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
+from vivant.metrics import frechet
 from vivant.metrics.frechet import frechet_distance, kernel_distance, set_estimate
 
 
@@ -94,3 +95,20 @@ def test_features_that_are_no_numbers_have_no_distance() -> None:
         broken = rows.copy()
         broken[2, 1] = strange
         assert np.isnan(frechet_distance(rows, broken)) and np.isnan(frechet_distance(broken, rows))
+
+
+def test_the_kernel_distances_interval_takes_each_pair_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = [features(i, 3 + i % 4, 6) for i in range(25)]
+    theirs = [features(50 + i, 5, 6, 0.2) for i in range(30)]
+    slow = set_estimate(ours, theirs, lambda a, b: kernel_distance(a, b))
+    products, real = [0], frechet._kernel_sum
+
+    def counted(a: np.ndarray, b: np.ndarray) -> float:
+        products[0] += len(a) * len(b)
+        return real(a, b)
+
+    monkeypatch.setattr(frechet, "_kernel_sum", counted)
+    fast = set_estimate(ours, theirs, kernel_distance)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), rel=1e-9)
+    n, m = sum(map(len, ours)), sum(map(len, theirs))
+    assert products[0] < 2 * (n * n + m * m + n * m)

@@ -60,7 +60,7 @@ def kernel_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 def _kernel_sum(a: np.ndarray, b: np.ndarray, rows: int = 1024) -> float:
     parts = (a[start : start + rows] @ b.T / a.shape[1] + 1 for start in range(0, len(a), rows))
-    return float(sum((part**3).sum() for part in parts))
+    return float(sum((part * part * part).sum() for part in parts))  # a power takes several times as long
 
 
 def _kernel_diagonal(a: np.ndarray) -> float:
@@ -82,10 +82,41 @@ def set_estimate(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], dista
     groups = min(GROUPS, len(ours), len(theirs))
     if groups < 3:
         return Estimate(value, nan, nan, clips)
-    left = []
-    for number in range(groups):
-        kept = [[part for i, part in enumerate(parts) if i % groups != number] for parts in (ours, theirs)]
-        left.append(distance(*(np.concatenate(parts) for parts in kept)))
-    known = np.array(left)
+    mine, other = ([np.concatenate(side[number::groups]) for number in range(groups)] for side in (ours, theirs))
+    known = np.array(_kernels_without(mine, other) if distance is kernel_distance else _without(mine, other, distance))
     error = np.sqrt((groups - 1) * np.square(known - known.mean()).mean())
     return Estimate(value, float(value - 1.96 * error), float(value + 1.96 * error), clips)
+
+
+def _without(ours: list[np.ndarray], theirs: list[np.ndarray], distance: Distance) -> list[float]:
+    """The distance of all groups of rows but one, for each of them."""
+    found = []
+    for left in range(len(ours)):  # one at a time: features of many clips are large
+        mine, other = (np.concatenate([*side[:left], *side[left + 1 :]]) for side in (ours, theirs))
+        found.append(distance(mine, other))
+    return found
+
+
+def _kernels_without(ours: list[np.ndarray], theirs: list[np.ndarray]) -> list[float]:
+    """As :func:`_without` for :func:`kernel_distance`, whose sums over pairs of groups are needed once: of large sets
+    each takes minutes."""
+    sides = [[np.asarray(rows, np.float64) for rows in side] for side in (ours, theirs)]
+    counts = [np.array([len(rows) for rows in side]) for side in sides]
+    own = [np.array([_kernel_diagonal(rows) for rows in side]) for side in sides]
+    within, across = [np.zeros((len(ours),) * 2) for _ in sides], np.zeros((len(ours),) * 2)
+    for i in range(len(ours)):
+        for j in range(len(ours)):
+            across[i, j] = _kernel_sum(sides[0][i], sides[1][j])
+            for table, side in zip(within, sides):
+                table[i, j] = table[j, i] if j < i else _kernel_sum(side[i], side[j])
+    found = []
+    for left in range(len(ours)):
+        kept = np.arange(len(ours)) != left
+        pairs = np.ix_(kept, kept)
+        n, m = (int(count[kept].sum()) for count in counts)
+        inner = [
+            (table[pairs].sum() - diagonal[kept].sum()) / (count * (count - 1)) if count > 1 else np.nan
+            for table, diagonal, count in zip(within, own, (n, m))
+        ]
+        found.append(float(sum(inner) - 2 * across[pairs].sum() / (n * m)))
+    return found
