@@ -159,6 +159,13 @@ def test_reused_deep_features_are_near_and_cheaper(clip):
     assert 0 < (near - exact).abs().mean() < 0.3 * exact.std()
 
 
+@pytest.mark.parametrize("steps", [4, 5, 6, 7])
+def test_deep_features_are_given_back(clip, steps):
+    denoiser = ClipDenoiser(clip.unet, clip.conditions(), COUNT, GuidanceScale(1.0), reuse=3)
+    run(denoiser, steps=steps)
+    assert not denoiser._deep
+
+
 @torch.inference_mode()
 def test_a_reference_of_an_empty_picture_for_the_unconditional_half():
     """The face set's guidance: two reference rows, no row left out."""

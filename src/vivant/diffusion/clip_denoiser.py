@@ -154,7 +154,7 @@ class ClipDenoiser:
         if kept is not None and len(kept) != len(rows) * rows.shape[1]:  # guidance began or ended in between
             kept = None
         answer, deep = self._net(rows, time, contexts, added, free, self.strength, kept)
-        if (moment.index + 1) % self._reuse:
+        if (moment.index + 1) % self._reuse and moment.index + 1 < moment.count:
             self._deep[key] = deep
         return answer
 
