@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from vivant.core.rotations import about
+from vivant.core.rotations import about, fitted_similarity
 from vivant.perception.mesh import MESH_POINTS, canonical_face
 
 if TYPE_CHECKING:
@@ -65,16 +65,8 @@ def head_pose(landmarks: np.ndarray) -> HeadPose[np.ndarray]:
     face = canonical_face()
     chosen = face.weights > 0
     weights = face.weights[chosen].astype(np.float64) / face.weights[chosen].sum()
-    source = face.vertices[chosen].astype(np.float64)
     target = np.asarray(landmarks, np.float64)[..., :MESH_POINTS, :][..., chosen, :]
-    source_mean, target_mean = weights @ source, np.einsum("n,...nd->...d", weights, target)
-    a, b = source - source_mean, target - target_mean[..., None, :]
-    U, S, Vt = np.linalg.svd(np.einsum("n,nd,...ne->...de", weights, a, b))
-    signs = np.ones_like(S)
-    signs[..., 2] = np.sign(np.linalg.det(U @ Vt))  # never a mirror image
-    rotation = (U * signs[..., None, :]) @ Vt
-    scale = (S * signs).sum(-1) / (weights @ (a**2).sum(-1))
-    translation = target_mean - scale[..., None] * (source_mean @ rotation)
+    rotation, scale, translation = fitted_similarity(face.vertices[chosen].astype(np.float64), target, weights)
     return HeadPose(*rotation_euler(rotation), rotation, scale, translation)
 
 

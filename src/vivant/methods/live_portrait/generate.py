@@ -26,6 +26,7 @@ from vivant.methods.live_portrait.prepare import Square, held
 from vivant.methods.live_portrait.reference import find_reference, reference_motion
 from vivant.methods.live_portrait.retargeting import SMALL_EYES, USUAL_EYES, Retargeter, check_options
 from vivant.methods.live_portrait.told import ToldDriver
+from vivant.methods.live_portrait.turns import turns_of
 from vivant.nn.smoothing import kalman_smooth
 
 _OBSERVED_AT_ONCE = 8  # driving frames a pass of the motion extractor
@@ -162,7 +163,7 @@ class Generator:
             ConfigError: the keypoints of these nets are no landmarks.
         """
         portrait = self._painter.portrait([source])
-        drive = ToldDriver(self.config.space, portrait.motion)
+        drive = ToldDriver(self.config.space, portrait.motion, turns_of(self.config))
         retargeter = self._retargeter(Options(stitching=stitching), portrait.motion)
 
         def paint(motion: FaceMotion) -> Iterator[np.ndarray]:

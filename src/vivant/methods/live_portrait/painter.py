@@ -26,6 +26,7 @@ from vivant.methods.live_portrait.prepare import (
     to_reference,
     with_seen_shape,
 )
+from vivant.methods.live_portrait.turns import turns_of
 from vivant.nn.side_by_side import SideBySide
 
 
@@ -47,6 +48,7 @@ class Painter:
     ) -> None:
         self.modules, self.config, self.device, self.dtype = modules, config, device, dtype
         self._side_by_side = SideBySide(device)
+        self._turns = turns_of(config)
 
     @torch.inference_mode()
     def portrait(self, crops: Sequence[FaceCrop]) -> Portrait:
@@ -65,6 +67,8 @@ class Painter:
         image = image_batch(crops, self.config.input_size).to(self.device)
         eyes, lip = (ratio.to(self.device) for ratio in crop_ratios(crops))
         motion = motion_of(self._side_by_side(self.modules["motion_extractor"], image), eyes, lip)
+        if self._turns is not None:
+            motion = self._turns.seen(motion, np.stack([crop.landmarks for crop in crops]))
         return image, with_seen_shape(motion, crops, self.config.space)
 
     def _appearance(self, image: Tensor) -> Features:

@@ -110,7 +110,7 @@ class Retargeter:
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
         self._neutral = neutral_expression(config.space).to(device)
-        self._turns = turns_of(config, options.sliders)
+        self._turns = turns_of(config)
         self._openings = self._make_openings(rest_eyes, device) if not single else None
         if options.eye_retargeting or options.lip_retargeting:
             needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting
@@ -186,18 +186,23 @@ class Retargeter:
             exp, lips = base.exp.clone(), list(self._config.space.lips)
             exp[:, lips] = self._neutral[lips]
             base = replace(base, exp=exp)
-        return base if self._turns is None else self._turns.carry(base, source, self._options.sliders)
+        sliders = self._options.sliders
+        turns = self._turns if sliders.pitch or sliders.yaw else None
+        return base if turns is None else turns.carry(base, source)
 
     def _target(self, base: Motion, driver: Motion) -> Motion:
         """The motion to render before stitching, B rows: facts of the paper's section 3.4 and the released code."""
         options, first, count = self._options, self._reference, len(driver.exp)
         relative, pose = options.relative, options.region in ("all", "pose")
         moved = base.exp + driver.exp - first.exp if relative else driver.exp
-        exp = torch.where(self._mask, moved, base.exp)
+        kept = base.exp
         rotation, scale, translation = base.rotation, base.scale, base.translation
         if pose:
             turn = driver.rotation @ first.rotation.transpose(1, 2)
             rotation = turn @ base.rotation if relative else driver.rotation
+            if self._turns is not None:  # a driver's own expression has it already
+                kept = kept + self._turns.carried(base.rotation, rotation)
+        exp = torch.where(self._mask, moved, kept)
         if pose and self._still:
             translation = translation + driver.translation - first.translation if relative else driver.translation
         if relative and self._still and options.region == "all":

@@ -2,7 +2,8 @@
 
 Only for spaces whose keypoints are named landmarks: there a point's move on the head is the same point's expression.
 With c the portrait's distance between the outer corners of the eyes over that of the canonical face, a move m in cm
-adds c m R to the expression, R being the head's new rotation; the rest is the portrait's own.
+adds c m R to the expression, R being the head's new rotation; the rest is the portrait's own, and what goes with a
+turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vivant.methods.live_portrait.algebra import rotation_matrix
 from vivant.methods.live_portrait.config import MotionSpace
 from vivant.methods.live_portrait.motion import Motion
 from vivant.methods.live_portrait.openings import Openings, rest_ratio
+from vivant.methods.live_portrait.turns import Turns
 
 EYE_SPAN = 8.89
 """cm between the outer corners of the canonical face's eyes."""
@@ -25,17 +27,17 @@ _CORNERS = (33, 263)
 
 
 class ToldDriver:
-    """Drives one portrait: ``source`` (B = 1) is its motion as seen.
+    """Drives one portrait: ``source`` (B = 1) is its motion as seen, ``turns`` what goes with a turn, if known.
 
     Raises:
         ConfigError: the space's keypoints have no names.
     """
 
-    def __init__(self, space: MotionSpace, source: Motion) -> None:
+    def __init__(self, space: MotionSpace, source: Motion, turns: Turns | None = None) -> None:
         if not set(MOVED) <= set(space.landmarks):
             raise ConfigError("Motion told by landmarks needs keypoints that are landmarks: use the preset lite.")
         device = source.exp.device
-        self._source = source
+        self._source, self._turns = source, turns
         self._rows = torch.tensor([space.landmarks.index(p) for p in MOVED], device=device)
         self._openings = Openings(space, True, None, device)
         self._rest = rest_ratio(source.eyes)
@@ -53,9 +55,12 @@ class ToldDriver:
         rotation = rotation_matrix(*angles.unbind(1)) @ source.rotation
         told = torch.zeros(count, *source.exp.shape[1:], device=source.exp.device, dtype=source.exp.dtype)
         told[:, self._rows, :2] = moves * unit
+        exp = source.exp + told @ rotation
+        if self._turns is not None:
+            exp = exp + self._turns.carried(source.rotation, rotation)
         in_plane = torch.cat([shift, torch.zeros_like(zoom)], 1) * unit * source.scale
         driver = Motion(
-            exp=source.exp + told @ rotation,
+            exp=exp,
             rotation=rotation,
             scale=source.scale * zoom.exp(),
             translation=source.translation + in_plane,
