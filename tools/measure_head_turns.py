@@ -4,9 +4,9 @@
 
 DATA is the folder of tools/prepare_lite_data.py. The cases are those of `vivant evaluate reenactment --task cross`. The
 turn of a head since its first frame is told as a rotation vector (degrees about the head's x, y and z) of four heads:
-the driver as the tracker sees it, the driver as the motion extractor M sees it (which is what is asked of the warp),
-the result as the tracker sees it, and the result as M sees it. Prints Markdown: the mean angle between two of them, the
-gain about each axis, and the mean difference. OUT keeps the turns, case by case.
+the driver as the tracker sees it, the driver as it is read (by the motion extractor M and the tracker together, which
+is what is asked of the warp), the result as the tracker sees it, and the result as it is read. Prints Markdown: the
+mean angle between two of them, the gain about each axis, and the mean difference. OUT keeps the turns, case by case.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vivant.pipelines.load import load
 
 GROUPS = ("grid", "rig")
 PAIRS = (
-    ("tracker, driver", "M, driver"), ("M, driver", "tracker, result"), ("M, driver", "M, result"),
+    ("tracker, driver", "read, driver"), ("read, driver", "tracker, result"), ("read, driver", "read, result"),
     ("tracker, driver", "tracker, result"),
 )  # fmt: skip
 
@@ -93,9 +93,9 @@ def main() -> None:
             print(f"{case.id}: a frame without a face, left out")
             continue
         heads = {
-            "tracker, driver": read_motion(driver.landmarks).rotations, "M, driver": motion.rotation,
+            "tracker, driver": read_motion(driver.landmarks).rotations, "read, driver": motion.rotation,
             "tracker, result": read_motion(result.landmarks).rotations,
-            "M, result": generator.motion(result.crops()).rotation,
+            "read, result": generator.motion(result.crops()).rotation,
         }  # fmt: skip
         seen = {name: turns(np.asarray(rotations, np.float64)) for name, rotations in heads.items()}
         np.savez(args.out / f"{case.id.replace(' ', '_')}.npz", **seen)

@@ -19,8 +19,13 @@ def test_turns_are_told_in_the_heads_own_axes_whatever_its_first_pose() -> None:
 def test_the_table_finds_a_nod_that_is_half_as_large() -> None:
     driver, half = (tool.turns(euler_rotation(share * NOD, NONE, NONE)) for share in (1.0, 0.5))
     other = np.array([[0.0, 4.0, 2.0], [0.0, 8.0, 4.0]])
-    case = {"tracker, driver": driver + other, "M, driver": half + other, "tracker, result": other, "M, result": other}
+    case = {
+        "tracker, driver": driver + other,
+        "read, driver": half + other,
+        "tracker, result": other,
+        "read, result": other,
+    }
     assert np.isclose(tool.gains(driver + other, half + other)[0], 0.5)
     assert np.isclose(tool.angle(driver, half), 3.0)
-    row = next(line for line in tool.table([case]).splitlines() if line.startswith("| tracker, driver | M, driver"))
+    row = next(line for line in tool.table([case]).splitlines() if line.startswith("| tracker, driver | read, driver"))
     assert "| 0.50, 1.00, 1.00 |" in row and row.endswith("| -3.00, 0.00, 0.00 |")
