@@ -15,6 +15,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
 from vivant.core.speech import Speech
 from vivant.data.windows import ClipWindows, WindowClip
+from vivant.diffusion import clip_generator
 from vivant.methods.v_express.config import PRESETS, Options
 from vivant.methods.v_express.generate import Generator
 from vivant.methods.v_express.model import build_modules
@@ -104,6 +105,28 @@ def test_approximations_differ_and_are_asked_for(generator):
     ):
         assert (frames(generator, 4, steps=4, **options) != exact).any(), options
     assert (frames(generator, 4, steps=4, sampler="euler") - exact).max() <= 1
+
+
+def test_the_preview_decoder_makes_the_pictures_where_latents_are_stable_diffusions(generator, monkeypatch):
+    class Grey(torch.nn.Module):
+        """Paints every latent in one grey."""
+
+        def __init__(self):
+            super().__init__()
+            self.level = torch.nn.Parameter(torch.tensor(0.4))
+
+        def decode(self, latents):
+            return self.level.expand(len(latents), 3, 8, 8)
+
+    loaded = []
+    monkeypatch.setattr(clip_generator, "load_tiny_decoder", lambda path: loaded.append(path) or Grey())
+    with pytest.raises(ConfigError, match="has its own"):
+        frames(generator, 2, preview_decoder="hub")
+    published = Generator(alive(PRESETS["tiny"]), replace(PRESETS["tiny"], codec="sd"))
+    for where in ("hub", "hub", "folder"):
+        assert (frames(published, 3, preview_decoder=where) == 102).all()
+    assert loaded == [None, "folder"]
+    assert (frames(published, 3) != 102).any()
 
 
 def test_the_form_of_the_net_that_runs_is_the_one_that_is_compiled(generator, monkeypatch):

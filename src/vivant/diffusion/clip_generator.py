@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from vivant.core.errors import ConfigError
 from vivant.diffusion.clip_denoiser import GuidanceScale
-from vivant.diffusion.codec import check_size
+from vivant.diffusion.codec import Codec, Decoder, check_size, load_tiny_decoder
 from vivant.diffusion.windows import Windows
 from vivant.nn.video_unet import VideoUNet
 
@@ -41,6 +41,7 @@ class ClipGenerator:
                 self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
         self._compiled: dict[str, Callable[..., Any]] = {}
+        self._preview: tuple[str, nn.Module] | None = None
 
     @property
     def _unet(self) -> VideoUNet:
@@ -72,3 +73,19 @@ class ClipGenerator:
             module: Any = self.modules[self.main]
             self._compiled[form] = torch.compile(module if form == "forward" else module.with_deep, fullgraph=True)
         return self._compiled[form]
+
+    def _decoder(self, options: Any) -> Decoder:
+        """What makes pictures of latents: the codec, or the small decoder, loaded once.
+
+        Raises:
+            ConfigError: the latents are not Stable Diffusion's. WeightsError: the decoder cannot be loaded.
+        """
+        codec, where = self.modules["codec"], options.preview_decoder
+        if not where:
+            return cast(Codec, codec)
+        if self.config.codec != "sd":
+            raise ConfigError("--preview-decoder knows Stable Diffusion's latents only, and this preset has its own.")
+        if self._preview is None or self._preview[0] != where:
+            place = next(codec.parameters())
+            self._preview = where, load_tiny_decoder(None if where == "hub" else where).to(place.device, place.dtype)
+        return cast(Decoder, self._preview[1])

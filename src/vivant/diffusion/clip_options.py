@@ -32,6 +32,10 @@ class ClipOptions:
     guidance_to: float = field(
         default=1.0, metadata={"help": "approximate: part of the schedule where guidance ends", "range": (0, 1)}
     )
+    preview_decoder: str = field(
+        default="",
+        metadata={"help": "approximate: decode Stable Diffusion's latents by the small decoder; hub, or its folder"},
+    )
     compile: bool = field(default=False, metadata={"help": "compile the net (slow start, then faster on GPUs)"})
     seed: int = field(default=0, metadata={"help": "random seed"})
 

@@ -54,7 +54,7 @@ class Generator(ClipGenerator):
         """
         options = options or Options()
         denoiser = self._denoiser(source, controls, options)
-        return make_frames(denoiser, self.modules["codec"], self._plan(controls.count, options), self.device)
+        return make_frames(denoiser, self._decoder(options), self._plan(controls.count, options), self.device)
 
     def _plan(self, count: int, options: Options) -> ClipPlan:
         config, parity = self.config, options.upstream

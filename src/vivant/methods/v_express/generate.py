@@ -54,7 +54,7 @@ class Generator(ClipGenerator):
         """
         options = options or Options()
         denoiser = self._denoiser(source, controls, options)
-        frames = make_frames(denoiser, self.modules["codec"], self._plan(controls.count, options), self.device)
+        frames = make_frames(denoiser, self._decoder(options), self._plan(controls.count, options), self.device)
         median = self.config.median if options.median is None else options.median
         return median_filter(frames, self.device) if median else frames
 
