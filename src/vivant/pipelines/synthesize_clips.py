@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -30,14 +31,16 @@ def frame_rate(text: str) -> Fraction:
 
 def check_options(args: argparse.Namespace, frames: int) -> None:
     """Refuse numbers that make no sense. Raises ConfigError."""
-    if min(args.clips, frames, args.takes_per_motion, args.supersample) < 1 or (args.workers or 1) < 1:
+    workers = 1 if args.workers is None else args.workers
+    if min(args.clips, frames, args.takes_per_motion, args.supersample, workers) < 1:
         raise ConfigError("--clips, --frames, --takes-per-motion, --supersample and --workers must be 1 or more.")
     if frames < 2:
         raise ConfigError("A clip needs at least 2 frames: raise --frames.")
     if args.size < 32 or args.size % 4 or args.size > 2048:
         raise ConfigError(f"Frames of {args.size} px cannot be made: give a --size from 32 to 2048, divisible by 4.")
-    if not (0 <= args.backgrounds <= 1 and 0 <= args.test_share + args.val_share <= 1):
-        raise ConfigError("--backgrounds and the shares of test and validation must lie in 0..1.")
+    shares = (args.backgrounds, args.test_share, args.val_share, args.test_share + args.val_share)
+    if not all(0 <= share <= 1 for share in shares):
+        raise ConfigError("--backgrounds, --test-share, --val-share and the sum of these two must lie in 0..1.")
     if not 0 <= args.quality <= 51:
         raise ConfigError(f"Quality {args.quality} is out of range: give 0 (lossless) to 51 (worst), 18 is usual.")
     if args.motion == "clips" and not args.drivers and not args.check:
@@ -47,22 +50,63 @@ def check_options(args: argparse.Namespace, frames: int) -> None:
     check_folder(args.out)
 
 
-def keep_settings(path: Path, wish: Mapping[str, Any]) -> None:
-    """Keep in ``path`` what makes the clips of its folder; a run that goes on there has to ask for the same.
+def check_settings(path: Path, wish: Mapping[str, Any]) -> None:
+    """Compare with what :func:`keep_settings` kept: a run that goes on in a folder has to ask for the same. All runs of
+    a folder make frames of one size; another is refused before anything is drawn.
 
     Raises:
-        ConfigError: it asks for something else.
+        ConfigError: it asks for something else, or what was kept is damaged.
     """
+    from vivant.data.manifest import MANIFEST, read_manifest
+
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged: remove it and ask for the settings of the first run.") from error
         changed = sorted(key for key in wish if before.get(key) != wish[key])
         if changed:
             raise ConfigError(
                 f"{path.parent} was begun with another {changed[0]} ({before.get(changed[0])}, not "
                 f"{wish[changed[0]]}): ask for the same, or choose another --out."
             )
+    if (path.parent / MANIFEST).is_file():
+        others = {row.size for row in read_manifest(path.parent)} - {wish["size"]}
+        if others:
+            raise ConfigError(
+                f"{path.parent} holds frames of {min(others)} px, not {wish['size']}: ask for the same --size, or "
+                "choose another --out."
+            )
+
+
+def keep_settings(path: Path, wish: Mapping[str, Any]) -> None:
+    """Keep in ``path`` what makes the clips of its folder, once it is known that clips can be made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wish, indent=1) + "\n", encoding="utf-8")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(wish, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def check_splits(out: Path, jobs: Iterable[Any]) -> None:
+    """Refuse to put a person into another split than the folder's other clips have.
+
+    Args:
+        out: folder of the data set.
+        jobs: clips, each with a ``person`` and a ``split``.
+
+    Raises:
+        ConfigError: somebody would be in two splits.
+    """
+    from vivant.data.manifest import MANIFEST, read_manifest
+
+    known = {row.person: row.split for row in read_manifest(out)} if (out / MANIFEST).is_file() else {}
+    for job in jobs:
+        before = known.get(job.person.id, job.split)
+        if before != job.split:
+            raise ConfigError(
+                f"'{job.person.id}' is in '{before}' in {out} and would be in '{job.split}' now: ask for the same "
+                "--test-share, --val-share and --held-out, or choose another --out."
+            )
 
 
 def render_clips(
@@ -92,15 +136,16 @@ def render_clips(
     from vivant.data.synthesis.work import run_jobs
 
     left = [job for job in jobs if not row_path(out, job.id).exists()]
-    started, frames, failed = time.monotonic(), 0, []
+    started, frames, failed, drawn = time.monotonic(), 0, [], []
     try:
         for outcome in watch(run_jobs(make_worker, work, left, processes), len(left)):
             if outcome.result is None:
                 failed.append({"what": "clip", "id": outcome.job.id, "reason": outcome.problem})
             else:
                 frames += outcome.result.frames
+                drawn.append(outcome.job.id)
     finally:  # also of a stopped run: what is finished can be used
-        write_rejected(out, failed)
+        write_rejected(out, failed, ("clip", drawn))
         rows = merge_manifest(out, finished_rows(out))
     if failed and len(failed) == len(jobs):
         raise ConfigError(f"None of the {len(jobs)} clips can be made: {failed[0]['reason']}.")

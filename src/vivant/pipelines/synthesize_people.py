@@ -12,7 +12,7 @@ import numpy as np
 
 from vivant.core.errors import ConfigError
 from vivant.pipelines.progress import bar
-from vivant.pipelines.synthesize_clips import check_options, frame_rate, keep_settings, render_clips
+from vivant.pipelines.synthesize_clips import check_options, check_settings, frame_rate, keep_settings, render_clips
 
 if TYPE_CHECKING:
     from vivant.data.figures.clips import Job, Style
@@ -37,15 +37,14 @@ def run_people(args: argparse.Namespace) -> str:
     if foreign or args.motion != "random":
         name = foreign[0].replace("_", "-") if foreign else "motion"
         raise ConfigError(f"--{name} is for stills; people are rendered without it: leave it out.")
-    check_options(args, args.frames or FRAMES)
-    style = Style(
-        args.frames or FRAMES, frame_rate(args.fps), args.size, args.quality, args.supersample, truth=not args.no_truth
-    )
+    frames = FRAMES if args.frames is None else args.frames
+    check_options(args, frames)
+    style = Style(frames, frame_rate(args.fps), args.size, args.quality, args.supersample, truth=not args.no_truth)
     out, shares = Path(args.out), {"test": args.test_share, "val": args.val_share}
     told = {**asdict(style), "fps": str(style.fps), "kinds": list(style.kinds)}
-    keep_settings(
-        out / SETTINGS, {"seed": args.seed, "takes_per_motion": args.takes_per_motion, "shares": shares, **told}
-    )
+    settings = {"seed": args.seed, "takes_per_motion": args.takes_per_motion, "shares": shares, **told}
+    check_settings(out / SETTINGS, settings)
+    keep_settings(out / SETTINGS, settings)
     jobs = make_jobs(args.clips, args.takes_per_motion, args.seed, shares)
 
     def watch(outcomes: Iterator[Any], total: int) -> Iterable[Any]:

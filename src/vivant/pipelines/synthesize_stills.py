@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivant.core.errors import ConfigError, MediaError
-from vivant.pipelines.synthesize_clips import MOTIONS, check_options, frame_rate, keep_settings, render_clips
+from vivant.pipelines.synthesize_clips import (
+    MOTIONS,
+    check_options,
+    check_settings,
+    check_splits,
+    frame_rate,
+    keep_settings,
+    render_clips,
+)
 from vivant.pipelines.synthesize_takes import make_takes, missing_takes
 
 if TYPE_CHECKING:
@@ -65,7 +73,7 @@ class Synthesis:
         self.args, self.out, self.stills = args, Path(args.out), Path(args.stills)
         self.fps = frame_rate(args.fps)
         self.group, usual = MOTIONS[args.motion]
-        self.frames = args.frames or usual
+        self.frames = usual if args.frames is None else args.frames
         check_options(args, self.frames)
         self.held_out = _names(args.held_out)
         self.drawing = self._drawing_processes()
@@ -77,7 +85,6 @@ class Synthesis:
         stills = find_stills(self.stills, self.args.licence, self.args.credit)
         if not self.args.check:
             self._refuse_early()
-            self._keep_settings()
         people = self._survey(stills)
         good = [person for person in people if not person.reasons]
         if self.args.check:
@@ -88,16 +95,21 @@ class Synthesis:
             )
         if any(not person.licence for person in good):
             warnings.warn("Some stills have no licence: give --licence and --credit, or an index.jsonl.", stacklevel=2)
-        source, jobs, lost = self._ready(self._plan(good))
+        plan = self._plan(good)
+        check_splits(self.out, plan)
+        keep_settings(*self._settings())
+        source, jobs, lost = self._ready(plan)
         if self.args.prepare:
             ready = f"{len(good)} of {len(people)} stills and {len(jobs)} clips are ready to be rendered in {self.out}."
             return ready + lost
         return self._render(jobs, source, len(good), len(people)) + lost
 
     def _refuse_early(self) -> None:
-        """A missing engine or folder of drivers is said before stills cost time, unless takes are there already."""
+        """Other settings, and a missing engine or folder of drivers unless takes are there already, are said before
+        stills cost time."""
         from vivant.data.synthesis.takes import FOLDER
 
+        check_settings(*self._settings())
         if any((self.out / FOLDER).glob(f"{self.args.motion}_*.npz")):
             return
         if self.args.motion == "clips":
@@ -136,6 +148,7 @@ class Synthesis:
         write_rejected(
             self.out,
             ({"what": "still", "id": p.id, "reason": "; ".join(p.reasons)} for p in people if p.reasons),
+            ("still", [p.id for p in people]),
         )
         return people
 
@@ -195,8 +208,16 @@ class Synthesis:
         outcomes = run_jobs(_follower, (), fresh, self.workers)
         problems = {o.job.name: o.problem for o in self._bar("following drivers", "clip")(outcomes, len(fresh))
                     if o.problem}  # fmt: skip
-        write_rejected(self.out, ({"what": "driver", "id": k, "reason": v} for k, v in problems.items()))
+        write_rejected(
+            self.out, ({"what": "driver", "id": k, "reason": v} for k, v in problems.items()),
+            ("driver", [driver.name for driver in drivers]),
+        )  # fmt: skip
         usable = tuple(driver for driver in drivers if driver.name not in problems)
+        if any(not driver.licence for driver in usable):
+            warnings.warn(
+                "Some drivers have no licence: give --motion-licence and --motion-credit, or an index.jsonl.",
+                stacklevel=2,
+            )
         if not usable:
             raise ConfigError(f"None of the {len(drivers)} drivers can be used: {next(iter(problems.values()))}.")
         return usable
@@ -224,12 +245,8 @@ class Synthesis:
             args.size, args.quality, args.supersample, args.backgrounds, self.group, not args.no_truth, args.device
         )
 
-    def _keep_settings(self) -> None:
-        """Keep what makes the clips; a run into the same folder has to ask for the same.
-
-        Raises:
-            ConfigError: it asks for something else.
-        """
+    def _settings(self) -> tuple[Path, dict[str, Any]]:
+        """What makes the clips, which a run into the same folder has to ask for again, and where it is kept."""
         args = self.args
         wish: dict[str, Any] = {
             "seed": args.seed, "frames": self.frames, "fps": str(self.fps), "takes_per_motion": args.takes_per_motion,
@@ -238,7 +255,7 @@ class Synthesis:
             "drivers": Path(args.drivers).name if args.drivers else "",
             **{k: v for k, v in asdict(self._style()).items() if k not in ("device", "group")},
         }  # fmt: skip
-        keep_settings(self.out / f"synthesis.{args.motion}.json", wish)
+        return self.out / f"synthesis.{args.motion}.json", wish
 
 
 def find_drivers(folder: Path, out: Path, licence: str, credit: str, held_out: Sequence[str]) -> list[Driver]:

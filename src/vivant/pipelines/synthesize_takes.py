@@ -48,7 +48,10 @@ def make_takes(
             raise
     else:
         problems = {o.job: o.problem for o in watch(run_jobs(_keeper, work, left, workers), len(left)) if o.problem}
-        write_rejected(kept.out, ({"what": "take", "id": kept.name(k), "reason": v} for k, v in problems.items()))
+        write_rejected(
+            kept.out, ({"what": "take", "id": kept.name(k), "reason": v} for k, v in problems.items()),
+            ("take", [kept.name(k) for k in left]),
+        )  # fmt: skip
     if len(problems) == len(numbers):
         raise ConfigError(f"None of the {len(numbers)} takes can be made: {next(iter(problems.values()))}.")
     return problems

@@ -99,7 +99,8 @@ class ClipMotion:
         start = int(rng.integers(len(whole) - count + 1))
         motion = self._replayed(whole[start : start + count], rng)
         return Take(
-            motion, "replay", _sound(driver.path, start, count, self.fps), talking=True, licence=driver.licence,
+            motion, "replay", _sound(driver.path, start, count, self.fps), talking=True,
+            licence=driver.licence or "unknown",
             credit=driver.credit, notes={"driver": driver.name},
         )  # fmt: skip
 

@@ -123,7 +123,7 @@ def write_row(out: Path, row: Row) -> None:
     path = row_path(out, row.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(row), ensure_ascii=False), encoding="utf-8")
+    part.write_text(json.dumps(asdict(row)), encoding="utf-8")
     os.replace(part, path)
 
 

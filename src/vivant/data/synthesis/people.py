@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 
 from vivant.core.errors import ARRAY_ERRORS, ConfigError, FaceError, MediaError, VivantError
+from vivant.data.manifest import SPLITS
 
 if TYPE_CHECKING:
     from vivant.perception.faces import FaceFinder
@@ -32,20 +34,22 @@ smaller."""
 
 @dataclass(frozen=True)
 class Still:
-    """One file to look at. ``id``: unique name, also of the person. ``split``: where the index says it, else empty."""
+    """One file to look at. ``id``: unique name, also of the person. ``split``: where the index says it, else empty.
+    ``bytes``: how many the file has."""
 
     id: str
     path: Path
     licence: str = ""
     credit: str = ""
     split: str = ""
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Person:
     """One looked-at still. ``file``: its path below the stills' folder. ``reasons``: why it is not used, empty if it
     is. ``measures``: see ``vivant.rig.check.StillReport``, and how far the head can turn. ``poses``: re-detection by
-    test pose, in cm."""
+    test pose, in cm. ``bytes``: of the file that was looked at, 0 if not known."""
 
     id: str
     file: str
@@ -55,6 +59,7 @@ class Person:
     reasons: tuple[str, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
     poses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    bytes: int = 0
 
     @property
     def lips_shut(self) -> bool:
@@ -89,8 +94,9 @@ def find_stills(folder: Path, licence: str = "", credit: str = "") -> list[Still
         row = known.get(name, {})
         stills.append(
             Still(
-                name.rpartition(".")[0].replace("/", "_"), path, str(row.get("licence") or licence),
-                str(row.get("credit") or row.get("source") or credit), str(row.get("split", "")),
+                _id(name), path, str(row.get("licence") or licence),
+                str(row.get("credit") or row.get("source") or credit), str(row.get("split") or ""),
+                path.stat().st_size,
             )
         )  # fmt: skip
     if not stills:
@@ -103,20 +109,34 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     """Rows of ``folder/index.jsonl`` by their ``file``; nothing where there is none.
 
     Raises:
-        ConfigError: a damaged line.
+        ConfigError: a damaged line, or a split that there is not.
     """
     path = folder / INDEX
     if not path.is_file():
         return {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
     rows: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 row = json.loads(line)
                 rows[str(row["file"])] = row
             except (json.JSONDecodeError, KeyError, TypeError) as error:
                 raise ConfigError(f"{path} line {number} is not an object with a 'file': mend or remove it.") from error
+            if (row.get("split") or "train") not in SPLITS:
+                raise ConfigError(
+                    f"{path} line {number}: split '{row['split']}' is none of {', '.join(SPLITS)}: mend it."
+                )
     return rows
+
+
+def _id(name: str) -> str:
+    """The name of a still's person: its path without the ending, and what no text can hold (bytes of a file name that
+    are not UTF-8) as ``_``."""
+    return re.sub("[/\ud800-\udfff]", "_", name.rpartition(".")[0])
 
 
 def _require_unique(names: Sequence[str], folder: Path) -> None:
@@ -135,7 +155,8 @@ class Survey:
     def look(self, still: Still, root: Path) -> Person:
         """Fit the head to a still, keep what the nets saw of it in ``people/<id>.npz``, and say whether it is good.
         Whatever is wrong with the still becomes a reason; nothing but a full disk or the like raises."""
-        person = Person(still.id, still.path.relative_to(root).as_posix(), still.licence, still.credit, still.split)
+        person = Person(still.id, still.path.relative_to(root).as_posix(), still.licence, still.credit, still.split,
+                        bytes=still.bytes)  # fmt: skip
         try:
             image = read_still(still.path)
             landmarks, matte = self._see(image)

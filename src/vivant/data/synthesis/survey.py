@@ -31,24 +31,25 @@ def survey(
     device: str,
     show: Callable[[Iterator[Any], int], Iterable[Any]],
 ) -> list[Person]:
-    """Look at all stills that were not looked at before; returns everybody, good and rejected, in the stills' order.
+    """Look at all stills that were not looked at before, or are other files now (a damaged one that was copied again);
+    returns everybody, good and rejected, in the stills' order.
 
     ``show``: wraps the outcomes in a progress bar. Every look is appended to ``people.jsonl`` at once, so a stopped
     survey goes on where it was.
     """
     out.mkdir(parents=True, exist_ok=True)
     known = {person.id: person for person in read_people(out)}
-    fresh = [still for still in stills if still.id not in known]
+    fresh = [still for still in stills if still.id not in known or known[still.id].bytes not in (0, still.bytes)]
     outcomes = run_jobs(_looker, (out, root, redetect, device), fresh, workers)
     with (out / PEOPLE).open("a", encoding="utf-8") as log:
         for outcome in show(outcomes, len(fresh)):
             still = outcome.job
             person = outcome.result or Person(
                 still.id, still.path.relative_to(root).as_posix(), still.licence, still.credit, still.split,
-                (outcome.problem,),
+                (outcome.problem,), bytes=still.bytes,
             )  # fmt: skip
             known[person.id] = person
-            log.write(json.dumps(_as_json(person), ensure_ascii=False) + "\n")
+            log.write(json.dumps(_as_json(person)) + "\n")
             log.flush()
     return [known[still.id] for still in stills]
 
@@ -80,14 +81,16 @@ def read_people(out: Path) -> list[Person]:
     return people
 
 
-def write_rejected(out: Path, rejects: Iterable[dict[str, str]]) -> None:
+def write_rejected(out: Path, rejects: Iterable[dict[str, str]], good: tuple[str, Iterable[str]] = ("", ())) -> None:
     """``rejected.jsonl``: one object a line with ``id``, ``what`` (still, driver, take or clip) and ``reason``; entries
-    of an earlier run stay unless the same thing is named again."""
+    of an earlier run stay unless the same thing is named again, or is ``good`` now (``what`` and ids)."""
     path, rows = out / REJECTED, read_rejected(out)
+    for name in good[1]:
+        rows.pop((good[0], name), None)
     for row in rejects:
         rows[row["what"], row["id"]] = row
     part = path.with_suffix(".part")
-    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values()), encoding="utf-8")
+    part.write_text("".join(json.dumps(row) + "\n" for row in rows.values()), encoding="utf-8")
     os.replace(part, path)
 
 
