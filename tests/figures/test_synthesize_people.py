@@ -63,6 +63,12 @@ def test_a_folder_keeps_its_settings(made, capsys):
 def test_options_of_stills_are_refused(tmp_path, capsys):
     assert main(["synthesize", "people", "-o", str(tmp_path / "x"), "--engines", "flite"]) == 2
     assert "--engines is for stills" in capsys.readouterr().err
+    for words, said in (
+        (["--backgrounds", "0.5"], "--backgrounds is for stills"), (["--no-redetect"], "--no-redetect is for stills"),
+        (["--motion", "speech"], "--motion is for stills"), (["--device", "cuda"], "CPU alone"),
+    ):  # fmt: skip
+        assert main(["synthesize", "people", "-o", str(tmp_path / "x"), *words]) == 2
+        assert said in capsys.readouterr().err
     assert main(["synthesize", "people", "-o", str(tmp_path / "x"), "--size", "30"]) == 2
     assert "size" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

@@ -161,6 +161,8 @@ def test_numbers_of_a_survey():
     assert numbers["good"] == 1 and numbers["share_rejected"] == pytest.approx(0.6667)
     assert numbers["rejected_by_reason"] == {"the head fits badly": 1, "no face is found": 1}
     assert numbers["redetected_cm_median"] == {"rest": good} and numbers["residual_cm_25_50_75_90_95"][1] == 0.15
+    for name in ("a.jpg", "b: 2 (1).png"):
+        assert reason_kind(f"'some where/{name}' is empty: copy or download the file again") == "the file is empty"
     assert reason_kind("the face lies 0.51 cm off in the pose 'jaw'") == "the face lies # cm off in the pose 'jaw'"
 
 

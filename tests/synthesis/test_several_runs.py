@@ -126,3 +126,11 @@ def test_motion_of_a_driver_without_a_licence_is_not_the_stills(tmp_path, monkey
     monkeypatch.setattr(clip_motion, "_sound", lambda *_given: None)
     driver = Driver("d", tmp_path / "silent.mp4", tmp_path / "m.npz")
     assert ClipMotion((driver,), 4, Fraction(25)).take(0, 0).licence == "unknown"
+
+
+def test_stills_found_good_without_test_poses_are_looked_at_again_where_these_are_asked_for(stills, tmp_path):
+    out = tmp_path / "set"
+    usual = ["synthesize", str(stills), "-o", str(out), "--check", "--workers", "1", "--quiet"]
+    assert main([*usual, "--no-redetect"]) == 0 and not read_people(out)[0].poses
+    assert main(usual) == 0
+    assert {person.id: bool(person.poses) for person in read_people(out)} == {"a": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from vivant.pipelines.synthesize_clips import MOTIONS
+from vivant.pipelines.synthesize_clips import BACKGROUNDS, MOTIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, help="folder of the data set; several runs may share one")
     parser.add_argument("--motion", choices=list(MOTIONS), default="random", help="where motion comes from (random)")
     parser.add_argument("--clips", type=int, default=100, help="how many clips of this motion (default: 100)")
-    parser.add_argument("--frames", type=int, help="frames of a clip (default: 32, spoken and replayed 75)")
+    parser.add_argument(
+        "--frames", type=int, help="frames of a clip (default: 32, spoken and replayed 75, of people 24)"
+    )
     parser.add_argument("--fps", default="25", help="frames per second, also as a fraction (default: 25)")
     parser.add_argument("--size", type=int, default=256, help="side of the frames, divisible by 4 (default: 256)")
     parser.add_argument("--takes-per-motion", type=int, default=1, metavar="N",
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
     parser.add_argument("--quality", type=int, default=18, help="x264's constant rate factor (default: 18)")
     parser.add_argument("--supersample", type=int, default=2, help="draw so many times finer and average (default: 2)")
-    parser.add_argument("--backgrounds", type=float, default=0.25, metavar="SHARE",
+    parser.add_argument("--backgrounds", type=float, default=BACKGROUNDS, metavar="SHARE",
                         help="share of clips with a new background (default: 0.25)")  # fmt: skip
     parser.add_argument("--no-truth", action="store_true",
                         help="leave out masks, depth and the like; keep video and training labels")  # fmt: skip

@@ -16,6 +16,8 @@ from vivant.pipelines.inputs import check_folder
 
 MOTIONS = {"random": ("rig", 32), "speech": ("speech", 75), "clips": ("replay", 75)}
 """Group of the manifest's rows and usual number of frames, by motion."""
+BACKGROUNDS = 0.25
+"""Usual share of clips with a new background."""
 
 
 def frame_rate(text: str) -> Fraction:

@@ -12,7 +12,14 @@ import numpy as np
 
 from vivant.core.errors import ConfigError
 from vivant.pipelines.progress import bar
-from vivant.pipelines.synthesize_clips import check_options, check_settings, frame_rate, keep_settings, render_clips
+from vivant.pipelines.synthesize_clips import (
+    BACKGROUNDS,
+    check_options,
+    check_settings,
+    frame_rate,
+    keep_settings,
+    render_clips,
+)
 
 if TYPE_CHECKING:
     from vivant.data.figures.clips import Job, Style
@@ -21,7 +28,8 @@ if TYPE_CHECKING:
 FRAMES = 24
 SETTINGS = "synthesis.people.json"
 _OF_STILLS = ("drivers", "engines", "languages", "held_out", "motion_licence", "motion_credit", "licence", "credit",
-              "check", "prepare")  # fmt: skip
+              "check", "prepare", "no_redetect")  # fmt: skip
+_USUAL = {"motion": "random", "backgrounds": BACKGROUNDS}
 
 
 def run_people(args: argparse.Namespace) -> str:
@@ -34,9 +42,12 @@ def run_people(args: argparse.Namespace) -> str:
     from vivant.data.synthesis.work import default_workers
 
     foreign = [name for name in _OF_STILLS if getattr(args, name, None)]
-    if foreign or args.motion != "random":
-        name = foreign[0].replace("_", "-") if foreign else "motion"
+    foreign += [name for name, usual in _USUAL.items() if getattr(args, name, usual) != usual]
+    if foreign:
+        name = foreign[0].replace("_", "-")
         raise ConfigError(f"--{name} is for stills; people are rendered without it: leave it out.")
+    if args.device not in ("auto", "cpu"):
+        raise ConfigError(f"People are drawn on the CPU alone, not on '{args.device}': leave --device out.")
     frames = FRAMES if args.frames is None else args.frames
     check_options(args, frames)
     style = Style(frames, frame_rate(args.fps), args.size, args.quality, args.supersample, truth=not args.no_truth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,15 +32,16 @@ def survey(
     device: str,
     show: Callable[[Iterator[Any], int], Iterable[Any]],
 ) -> list[Person]:
-    """Look at all stills that were not looked at before, or are other files now (a damaged one that was copied again);
-    returns everybody, good and rejected, in the stills' order.
+    """Look at all stills that were not looked at before, or are other files now (a damaged one that was copied again),
+    or were found good without the test poses that ``redetect`` asks for; returns everybody, good and rejected, in the
+    stills' order.
 
     ``show``: wraps the outcomes in a progress bar. Every look is appended to ``people.jsonl`` at once, so a stopped
     survey goes on where it was.
     """
     out.mkdir(parents=True, exist_ok=True)
     known = {person.id: person for person in read_people(out)}
-    fresh = [still for still in stills if still.id not in known or known[still.id].bytes not in (0, still.bytes)]
+    fresh = [still for still in stills if still.id not in known or _look_again(known[still.id], still, redetect)]
     outcomes = run_jobs(_looker, (out, root, redetect, device), fresh, workers)
     with (out / PEOPLE).open("a", encoding="utf-8") as log:
         for outcome in show(outcomes, len(fresh)):
@@ -52,6 +54,11 @@ def survey(
             log.write(json.dumps(_as_json(person)) + "\n")
             log.flush()
     return [known[still.id] for still in stills]
+
+
+def _look_again(person: Person, still: Still, redetect: bool) -> bool:
+    untested = redetect and not person.reasons and not person.poses
+    return untested or person.bytes not in (0, still.bytes)
 
 
 def _as_json(person: Person) -> dict[str, Any]:
@@ -130,8 +137,8 @@ def report(people: Sequence[Person]) -> dict[str, Any]:
 
 
 def reason_kind(reason: str) -> str:
-    """A reason without its numbers: "the head fits badly (0.21 cm)" -> "the head fits badly"."""
-    words = reason.split(" (")[0].split(":")[0]
+    """A reason without its numbers and the file it names: "the head fits badly (0.21 cm)" -> "the head fits badly"."""
+    words = re.sub(r"^'.*' (?=is |holds |cannot )", "the file ", reason).split(" (")[0].split(":")[0]
     return " ".join("#" if any(c.isdigit() for c in word) else word for word in words.split())[:80]
 
 
