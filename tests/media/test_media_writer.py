@@ -239,3 +239,10 @@ def test_side_by_side():
         side_by_side()
     with pytest.raises(MediaError, match="RGB"):
         side_by_side(np.zeros((3, 3), np.uint8))
+
+
+@pytest.mark.skipif(encode.video_encoder() != "libx264", reason="it writes no settings into its pictures")
+def test_one_thread_writes_the_same_file_each_time(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (3, 256, 256, 3), np.uint8)
+    one, again = (write(tmp_path / name, noise, threads=1).read_bytes() for name in ("a.mp4", "b.mp4"))
+    assert one == again and b" threads=1 " in one

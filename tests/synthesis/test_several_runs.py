@@ -14,6 +14,7 @@ from vivant.core.errors import ConfigError
 from vivant.data.manifest import Row, read_manifest, write_manifest
 from vivant.data.synthesis.people import find_stills, read_index
 from vivant.data.synthesis.survey import read_people, read_rejected, write_rejected
+from vivant.media.encode import video_encoder
 
 FACES = Path(__file__).parents[1] / "data" / "faces"
 USUAL = ["--clips", "1", "--frames", "2", "--size", "64", "--workers", "1", "--no-redetect", "--supersample", "1",
@@ -134,3 +135,13 @@ def test_stills_found_good_without_test_poses_are_looked_at_again_where_these_ar
     assert main([*usual, "--no-redetect"]) == 0 and not read_people(out)[0].poses
     assert main(usual) == 0
     assert {person.id: bool(person.poses) for person in read_people(out)} == {"a": True}
+
+
+@pytest.mark.skipif(video_encoder() != "libx264", reason="it writes no settings into its pictures")
+@pytest.mark.parametrize("people", [False, True])
+def test_clips_are_encoded_by_one_thread_since_more_do_not_give_the_same_bytes(stills, tmp_path, people):
+    usual = [word for word in USUAL if word != "--no-redetect"] if people else USUAL
+    name = "people" if people else str(stills)
+    assert main(["synthesize", name, "-o", str(tmp_path / "set"), *usual, "--size", "256"]) == 0
+    (movie,) = (tmp_path / "set" / "clips").glob("*.mp4")
+    assert b" threads=1 " in movie.read_bytes()  # of small frames x264 takes one thread anyway

@@ -76,22 +76,23 @@ class MovieSink:
     """H.264 4:2:0 8 bits, BT.709, and AAC where there is sound; the index comes first, for browsers (mp4, mov).
 
     ``quality``: constant rate factor of x264, 0 (lossless) to 51; 18 is visually lossless. Sound is cut to the
-    pictures' length or filled with silence up to it.
+    pictures' length or filled with silence up to it. ``threads``: None leaves their number to the encoder.
     """
 
     def __init__(
-        self, path: Path, suffix: str, fps: Fraction, size: tuple[int, int], audio: Audio | None, quality: int
-    ):
+        self, path: Path, suffix: str, fps: Fraction, size: tuple[int, int], audio: Audio | None, quality: int,
+        threads: int | None = None,
+    ):  # fmt: skip
         kind = MOVIE_FORMATS[suffix]
         self._fps, self._count = fps, 0
         self._reformatter = VideoReformatter()
         self._container: Any = av.open(
             file_url(path), "w", format=kind, options={"movflags": "+faststart"} if kind != "matroska" else {}
         )
-        self._stream = self._video_stream(size, quality)
+        self._stream = self._video_stream(size, quality, threads)
         self._sound = _SoundTrack(self._container, audio) if audio is not None else None
 
-    def _video_stream(self, size: tuple[int, int], quality: int) -> Any:
+    def _video_stream(self, size: tuple[int, int], quality: int, threads: int | None) -> Any:
         name = video_encoder()
         options = {"crf": str(quality)} if name == "libx264" else {}
         stream = self._container.add_stream(name, rate=self._fps, options=options)
@@ -99,6 +100,8 @@ class MovieSink:
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = 1 / self._fps
+        if threads is not None:
+            context.thread_count = threads
         if not options:
             context.bit_rate = int(stream.width * stream.height * self._fps * _BITS_PER_PIXEL)
         context.colorspace, context.color_range = int(Colorspace.ITU709), int(ColorRange.MPEG)

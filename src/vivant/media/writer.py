@@ -36,6 +36,8 @@ class VideoWriter:
         size: (height, width) that frames must have; the first frame's if None.
         audio: sound, its time 0 at the first frame.
         quality: constant rate factor of x264, 0 (lossless) to 51 (worst); movies only.
+        threads: that encode a movie, as many as the encoder likes if None. The same frames give the same file only
+            with one: with more, a few bits depend on which thread is first.
 
     Raises:
         MediaError: before any work if the path, the rate or the quality cannot be used; on :meth:`write` for a frame
@@ -49,6 +51,7 @@ class VideoWriter:
         size: tuple[int, int] | None = None,
         audio: Audio | None = None,
         quality: int = 18,
+        threads: int | None = None,
     ) -> None:
         self._suffix = output_suffix(path)
         if not 0 <= quality <= 51:
@@ -56,7 +59,7 @@ class VideoWriter:
         self.fps = exact_rate(fps)
         self.size = size
         self.count = 0
-        self._audio, self._quality = audio, int(quality)
+        self._audio, self._quality, self._threads = audio, int(quality), threads
         self._staged = Staged(path, folder=not self._suffix)
         self._sink: Sink | None = None
         self._closed = False
@@ -121,7 +124,7 @@ class VideoWriter:
             return FolderSink(temporary)
         if self._suffix == ".gif":
             return GifSink(temporary, self.fps, (height, width))
-        return MovieSink(temporary, self._suffix, self.fps, (height, width), self._audio, self._quality)
+        return MovieSink(temporary, self._suffix, self.fps, (height, width), self._audio, self._quality, self._threads)
 
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         frame = check_frame(frame)

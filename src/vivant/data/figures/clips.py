@@ -130,7 +130,9 @@ def render_clip(job: Job, out: Path, style: Style, seed: int) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{CLIPS}/{job.id}"
     told, regions, depth = [], [], []
-    with VideoWriter(out / f"{name}.mp4", style.fps, (style.size, style.size), quality=style.quality) as writer:
+    with VideoWriter(
+        out / f"{name}.mp4", style.fps, (style.size, style.size), quality=style.quality, threads=1
+    ) as writer:
         for frame, points in shot.frames(style.supersample):
             writer.write(frame.image)
             told.append(points)

@@ -84,7 +84,7 @@ def render_clip(job: Job, take: Take, rig: PhotoRig, out: Path, style: Style, se
     folder.mkdir(parents=True, exist_ok=True)
     video, known = folder / f"{job.id}.mp4", Collected.empty()
     frames = rig.render(motion, style.size, style.supersample, background, device=style.device)
-    with VideoWriter(video, motion.fps, (style.size, style.size), take.audio, style.quality) as writer:
+    with VideoWriter(video, motion.fps, (style.size, style.size), take.audio, style.quality, threads=1) as writer:
         for frame in frames:
             writer.write(frame.image)
             known.add(frame)
