@@ -123,8 +123,12 @@ def test_live_tracking_starts_at_rest_and_holds_through_gaps(rig):
     first = follow(frames[0].landmarks, (SIZE, SIZE))
     assert np.abs(first.pose[:, :3]).max() < 0.5
     second = follow(frames[1].landmarks, (SIZE, SIZE))
-    assert second.expression[0, expression_rows("jawOpen")[0]] > 0.1
+    jaw = expression_rows("jawOpen")[0]
+    assert second.expression[0, jaw] > 0.1
     assert follow(None, (SIZE, SIZE)) is second
+    fitted = track_face([frame.landmarks for frame in frames], (SIZE, SIZE)).motion(25, smooth=False).expression
+    opened = second.expression - first.expression  # live mouths open as far as those of a whole clip
+    assert opened[0, jaw] == pytest.approx(fitted[1, jaw] - fitted[0, jaw], rel=0.05)
     with pytest.raises(FaceError, match="no face"):
         track_face([None, None], (SIZE, SIZE))
 

@@ -38,8 +38,8 @@ def test_the_face_follows_the_driver_from_the_still_on(driver):
     fade = smooth_step(np.arange(5) / (30000 / 1001) / START)
     jaw, brow = EXPRESSION_NAMES.index("jawOpen"), EXPRESSION_NAMES.index("browInnerUp_L")
     assert np.abs(followed[:, jaw]).max() > 0.1
-    assert np.allclose(take.motion.expression[:, jaw], 1.15 * followed[:, jaw] * fade, atol=1e-5)
-    assert np.allclose(take.motion.expression[:, brow], followed[:, brow] * fade, atol=1e-5)
+    for row in (jaw, brow):  # the tracker tells mouths at full amplitude already
+        assert np.allclose(take.motion.expression[:, row], followed[:, row] * fade, atol=1e-5)
 
 
 def test_another_frame_rate_shows_the_same_time():

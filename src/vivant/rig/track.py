@@ -207,7 +207,7 @@ class LiveTracker:
         expression = self._last.expression - self._first.fit.expression
         for row in expression_rows("eyeBlink"):
             expression[row] = max(expression[row], 0) * _BLINK_GAIN
-        numbers = np.concatenate([pose, expression, gaze_of(landmarks) - self._first.gaze])
+        numbers = np.concatenate([pose, expression * _gains(), gaze_of(landmarks) - self._first.gaze])
         if self._smooth is not None:
             numbers = self._smooth(numbers)
         self._told = RigMotion(self._fps, numbers[None, :6], numbers[None, 6:-2], numbers[None, -2:])

@@ -14,14 +14,11 @@ import numpy as np
 from vivant.core.clip import Audio
 from vivant.core.errors import ARRAY_ERRORS, FaceError, MediaError
 from vivant.data.synthesis.curves import smooth_step
-from vivant.data.synthesis.expressions import MOUTH
 from vivant.data.synthesis.random_motion import START, Range, head
 from vivant.data.synthesis.takes import Take, generator
 from vivant.rig.motion import RigMotion
 
 FOLDER = "drivers"
-MOUTH_GAIN = 1.15
-"""Transferred mouths move 0.75 to 0.97 (height) and 0.67 to 0.81 (width) as far as the driver's."""
 WORST = 0.22
 """Largest mean residual in cm that a driver's fit may have."""
 _MOST_MISSING = 0.02
@@ -108,9 +105,7 @@ class ClipMotion:
         t = np.arange(len(motion)) / float(self.fps)
         fade = smooth_step(t / START)[:, None]
         pose = motion.pose - motion.pose[0] + fade * head(rng, t, self.reach.scaled(rng.uniform(0.2, 0.6)))
-        expression = motion.expression.copy()
-        expression[:, list(MOUTH)] *= MOUTH_GAIN
-        return RigMotion(self.fps, pose, expression * fade, (motion.gaze - motion.gaze[0] * (1 - fade)) * fade)
+        return RigMotion(self.fps, pose, motion.expression * fade, (motion.gaze - motion.gaze[0] * (1 - fade)) * fade)
 
 
 def at_rate(motion: RigMotion, fps: Fraction) -> RigMotion:
