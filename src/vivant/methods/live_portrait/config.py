@@ -264,6 +264,10 @@ class Options:
             "help": "lips and lids open as the driver's do, whatever its first frame shows (lite; off adds changes)"
         },
     )
+    gaze_gain: float = field(
+        default=1.5,
+        metadata={"help": "how far irises are moved sideways to look as far as the driver's (lite)", "range": (0, 3)},
+    )
     eye_retargeting: bool = field(default=False, metadata={"help": "follow the driver's eye opening ratio"})
     lip_retargeting: bool = field(default=False, metadata={"help": "follow the driver's lip opening ratio"})
     normalize_lips: bool = field(default=False, metadata={"help": "close an open mouth of the portrait first"})

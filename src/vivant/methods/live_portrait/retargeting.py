@@ -19,6 +19,7 @@ from vivant.core.errors import ConfigError
 from vivant.methods.live_portrait.algebra import motion_multiplier
 from vivant.methods.live_portrait.config import Config, MotionSpace, Options
 from vivant.methods.live_portrait.edits import check_sliders, edit_motion
+from vivant.methods.live_portrait.gaze import Gaze
 from vivant.methods.live_portrait.motion import Motion
 from vivant.methods.live_portrait.openings import Openings
 from vivant.methods.live_portrait.reference import neutral_expression
@@ -46,6 +47,8 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"The multiplier is {options.multiplier}: choose a finite number, 1 is as driven.")
     if not 0 <= options.smoothing < float("inf"):
         raise ConfigError(f"Smoothing is {options.smoothing}: choose 0 (off) or a small variance such as 3e-7.")
+    if not 0 <= options.gaze_gain <= 3:
+        raise ConfigError(f"The gaze gain is {options.gaze_gain}: choose 0 (eyes stay) to 3; 1 is as told.")
     if options.batch < 1:
         raise ConfigError(f"The batch is {options.batch}: at least one frame is computed at once.")
 
@@ -112,6 +115,7 @@ class Retargeter:
         self._neutral = neutral_expression(config.space).to(device)
         self._turns = turns_of(config)
         self._openings = self._make_openings(rest_eyes, device) if not single else None
+        self._gaze = Gaze(config.space, options.gaze_gain, device)
         if options.eye_retargeting or options.lip_retargeting:
             needed = [reference.eyes] * options.eye_retargeting + [reference.lip] * options.lip_retargeting
             if any(bool(ratio.isnan().any()) for ratio in needed):
@@ -130,6 +134,8 @@ class Retargeter:
             x_d = x_b + multiplier * (x_d - x_0)
         if self._openings is not None:
             x_d = self._openings(x_d, target, start.base, driver)
+        held = replace(target, exp=self._kept(start.base, target.rotation))
+        x_d = self._gaze(x_d, held.keypoints())
         x_d = x_d + self._condition_deltas(start, driver)
         if options.stitching:
             x_d = self.stitch(x_s, x_d)
@@ -195,14 +201,11 @@ class Retargeter:
         options, first, count = self._options, self._reference, len(driver.exp)
         relative, pose = options.relative, options.region in ("all", "pose")
         moved = base.exp + driver.exp - first.exp if relative else driver.exp
-        kept = base.exp
         rotation, scale, translation = base.rotation, base.scale, base.translation
         if pose:
             turn = driver.rotation @ first.rotation.transpose(1, 2)
             rotation = turn @ base.rotation if relative else driver.rotation
-            if self._turns is not None:  # a driver's own expression has it already
-                kept = kept + self._turns.carried(base.rotation, rotation)
-        exp = torch.where(self._mask, moved, kept)
+        exp = torch.where(self._mask, moved, self._kept(base, rotation))
         if pose and self._still:
             translation = translation + driver.translation - first.translation if relative else driver.translation
         if relative and self._still and options.region == "all":
@@ -211,6 +214,10 @@ class Retargeter:
             exp, rotation.expand(count, 3, 3), scale.expand(count, 1), translation.expand(count, 3),
             base.canonical.expand_as(exp), driver.eyes, driver.lip,
         )  # fmt: skip
+
+    def _kept(self, base: Motion, rotation: Tensor) -> Tensor:
+        """The portrait's expression with what goes with a turn to ``rotation``; a driver's own has it already."""
+        return base.exp if self._turns is None else base.exp + self._turns.carried(base.rotation, rotation)
 
     def _adaptation(self, base: Motion) -> tuple[Tensor, Tensor, float]:
         """x_b, x_0 and m of x_d' = x_b + m (x_d - x_0): "expression-friendly" driving, m from hull volumes.
