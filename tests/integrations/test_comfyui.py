@@ -170,9 +170,9 @@ def test_animate_from_a_video_then_again_from_its_motion(nodes, pipeline, portra
     assert parts.images is frames and parts.frame_rate == Fraction(30000, 1001)
     assert parts.audio["waveform"].shape == (1, 1, 16000) and parts.audio["sample_rate"] == 16000
     assert PROGRESS[-1] == (3, 3)
-    again = execute(nodes["VivantAnimate"], pipeline=pipeline, portrait=images(portrait), motion=motion)[1]
+    again = execute(nodes["VivantAnimate"], motion=motion, **given)[1]
     assert torch.equal(again, frames)
-    calm = execute(nodes["VivantAnimate"], pipeline=pipeline, portrait=images(portrait), motion=motion, strength=0.0)[1]
+    calm = execute(nodes["VivantAnimate"], motion=motion, strength=0.0, **given)[1]
     assert not torch.equal(calm, frames)
 
 

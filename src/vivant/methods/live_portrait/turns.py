@@ -57,7 +57,9 @@ class Turns:
 
     def carried(self, before: Tensor, after: Tensor) -> Tensor:
         """(B, K, 3): the expression that goes with a turn from ``before`` to ``after``, (B, 3, 3) or (1, 3, 3) each."""
-        return self.delta.to(after) @ _nodded(before, after)
+        change = _nodded(before, after)
+        # a sum, not a matrix product, whose last bits hang on B: frames must not depend on how many are made at once
+        return (self.delta.to(after)[:, :, None] * change[:, None]).sum(2)
 
     def carry(self, edited: Motion, source: Motion) -> Motion:
         """``edited``, which is ``source`` with another rotation, with what goes with that; B faces each."""
