@@ -14,13 +14,13 @@ import numpy as np
 
 from vivant.core.clip import Audio, Clip
 from vivant.core.controls import Controls
-from vivant.core.errors import ConfigError, FaceError, MediaError
+from vivant.core.errors import ConfigError, MediaError
 from vivant.core.face import FaceCrop
 from vivant.core.speech import Speech
-from vivant.pipelines.crops import DriverCrops
+from vivant.pipelines.crops import DriverCrops, no_face
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
 from vivant.pipelines.keypoints import fitted_keypoints, read_keypoints
-from vivant.pipelines.progress import bar, spans
+from vivant.pipelines.progress import bar, held_frames
 
 Sound = Media | Audio
 SPEECH_FPS = Fraction(25)
@@ -148,10 +148,7 @@ class DrivingCrops:
             FaceError: none of the F frames shows one, or it is under 32 px. MediaError: there are no frames.
         """
         if all(crop is None for crop in self._all()):
-            raise FaceError(
-                f"No face was found in any of the {self.count} frames of {self._name}: "
-                "use a driver whose face is visible and upright."
-            )
+            raise no_face(self.count, self._name)
 
     def __iter__(self) -> Iterator[FaceCrop | None]:
         """Crops in order; with the last one, a warning names the frames in which no face was seen."""
@@ -159,11 +156,7 @@ class DrivingCrops:
         for number, crop in enumerate(self._all()):
             missing += [number] * (crop is None)
             if missing and number + 1 == self.count:  # nobody may ask for more than this one
-                warnings.warn(
-                    f"No face in {len(missing)} of {self.count} frames of {self._name}, the motion is held "
-                    f"there: frames {spans(missing)}.",
-                    stacklevel=2,
-                )
+                warnings.warn(held_frames(missing, self.count, self._name), stacklevel=2)
             yield crop
 
     def _all(self) -> Iterator[FaceCrop | None]:

@@ -130,10 +130,14 @@ class DriverCrops:
         if self.count == 0:
             raise MediaError(f"There are no frames in {self._name}: give a file that plays.")
         if len(self.missing) == self.count:
-            raise FaceError(
-                f"No face was found in any of the {self.count} frames of {self._name}: "
-                "use a driver whose face is visible and upright."
-            )
+            raise no_face(self.count, self._name)
+
+
+def no_face(count: int | None, name: str) -> FaceError:
+    """The error of a driver in which no frame of ``count`` shows a face."""
+    return FaceError(
+        f"No face was found in any of the {count} frames of {name}: use a driver whose face is visible and upright."
+    )
 
 
 class VideoCrops:

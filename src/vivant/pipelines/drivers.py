@@ -16,7 +16,7 @@ from vivant.pipelines.ahead import ahead
 from vivant.pipelines.crops import DriverCrops
 from vivant.pipelines.inputs import MOTION_SUFFIXES, Media, as_clip, is_path, name_of
 from vivant.pipelines.memory import returning_memory
-from vivant.pipelines.progress import bar, spans
+from vivant.pipelines.progress import bar, held_frames
 
 
 @dataclass
@@ -86,10 +86,7 @@ def read_motion(
         motion = generator.motion(ahead(crops, 16), fps)
     if not crops.missing:
         return motion, []
-    return motion, [
-        f"No face in {len(crops.missing)} of {crops.count} frames of {driver.name}, the motion is held there: "
-        f"frames {spans(crops.missing)}."
-    ]
+    return motion, [held_frames(crops.missing, crops.count, driver.name)]
 
 
 def resampled_motion(motion: Any, fps: Fraction) -> Any:

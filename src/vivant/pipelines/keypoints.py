@@ -11,7 +11,7 @@ import numpy as np
 
 from vivant.core.errors import ARRAY_ERRORS, ConfigError, MediaError
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
-from vivant.pipelines.progress import spans
+from vivant.pipelines.progress import held_frames
 
 ARRAY_SUFFIXES = (".npy", ".safetensors", ".pth", ".pt")
 _PICTURE = 512  # side of the pictures that released V-Kps files count their pixels in
@@ -115,9 +115,5 @@ def _followed(value: Media, fps: Fraction, config: Any, name: str) -> np.ndarray
     if not rows:
         raise FaceError(f"No face was found in any frame of {name}: V-Kps need a visible, upright face.")
     if missing:
-        warnings.warn(
-            f"No face in {len(missing)} of {leading + len(rows)} frames of {name}, the motion is held there: "
-            f"frames {spans(missing)}.",
-            stacklevel=2,
-        )
+        warnings.warn(held_frames(missing, leading + len(rows), name), stacklevel=2)
     return np.stack([rows[0]] * leading + rows).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -61,3 +61,8 @@ def spans(numbers: Iterable[int], limit: int = 8) -> str:
     words = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:limit]]
     rest = sum(b - a + 1 for a, b in runs[limit:])
     return ", ".join(words) + (f" and {rest} more" if rest else "")
+
+
+def held_frames(missing: Sequence[int], count: int, name: str) -> str:
+    """What is told of frames without a face, among ``count`` of ``name``."""
+    return f"No face in {len(missing)} of {count} frames of {name}, the motion is held there: frames {spans(missing)}."

@@ -127,14 +127,14 @@ class Retargeter:
         ``steady_eyes``: opening ratio that the eyes of a source video are held at.
         """
         options, start = self._options, self._started(source)
-        target = self._target(start.base, driver)
+        held = self._held(start.base, driver)
+        target = self._target(start.base, driver, held)
         x_s, x_d = start.x_s, target.keypoints()
         if start.adaptation is not None:
             x_b, x_0, multiplier = start.adaptation
             x_d = x_b + multiplier * (x_d - x_0)
         if self._openings is not None:
             x_d = self._openings(x_d, target, start.base, driver)
-        held = replace(target, exp=self._kept(start.base, target.rotation))
         x_d = self._gaze(x_d, held.keypoints())
         x_d = x_d + self._condition_deltas(start, driver)
         if options.stitching:
@@ -196,28 +196,30 @@ class Retargeter:
         turns = self._turns if sliders.pitch or sliders.yaw else None
         return base if turns is None else turns.carry(base, source)
 
-    def _target(self, base: Motion, driver: Motion) -> Motion:
-        """The motion to render before stitching, B rows: facts of the paper's section 3.4 and the released code."""
+    def _target(self, base: Motion, driver: Motion, held: Motion) -> Motion:
+        """``held`` with what the driver's expression gives: the motion to render before stitching, B rows."""
+        moved = base.exp + driver.exp - self._reference.exp if self._options.relative else driver.exp
+        return replace(held, exp=torch.where(self._mask, moved, held.exp))
+
+    def _held(self, base: Motion, driver: Motion) -> Motion:
+        """The portrait's own expression on the driven head, B rows, with what goes with its turn (a driver's expression
+        has that already): facts of the paper's section 3.4 and the released code."""
         options, first, count = self._options, self._reference, len(driver.exp)
         relative, pose = options.relative, options.region in ("all", "pose")
-        moved = base.exp + driver.exp - first.exp if relative else driver.exp
         rotation, scale, translation = base.rotation, base.scale, base.translation
         if pose:
             turn = driver.rotation @ first.rotation.transpose(1, 2)
             rotation = turn @ base.rotation if relative else driver.rotation
-        exp = torch.where(self._mask, moved, self._kept(base, rotation))
         if pose and self._still:
             translation = translation + driver.translation - first.translation if relative else driver.translation
         if relative and self._still and options.region == "all":
             scale = scale * driver.scale / first.scale
+        exp = base.exp if self._turns is None else base.exp + self._turns.carried(base.rotation, rotation)
+        exp = exp.expand(count, *exp.shape[1:])
         return Motion(
             exp, rotation.expand(count, 3, 3), scale.expand(count, 1), translation.expand(count, 3),
             base.canonical.expand_as(exp), driver.eyes, driver.lip,
         )  # fmt: skip
-
-    def _kept(self, base: Motion, rotation: Tensor) -> Tensor:
-        """The portrait's expression with what goes with a turn to ``rotation``; a driver's own has it already."""
-        return base.exp if self._turns is None else base.exp + self._turns.carried(base.rotation, rotation)
 
     def _adaptation(self, base: Motion) -> tuple[Tensor, Tensor, float]:
         """x_b, x_0 and m of x_d' = x_b + m (x_d - x_0): "expression-friendly" driving, m from hull volumes.
@@ -225,7 +227,8 @@ class Retargeter:
         As in the released code, x_0, the driven reference frame, already carries the portrait's size, so m is 1 up to
         rounding; what remains is that the reference frame lands on the portrait exactly.
         """
-        x_b, x_0 = base.keypoints(), self._target(base, self._reference).keypoints()
+        first = self._reference
+        x_b, x_0 = base.keypoints(), self._target(base, first, self._held(base, first)).keypoints()
         return x_b, x_0, motion_multiplier(x_b[0], x_0[0])
 
     def _closing(self, source: Motion, x_s: Tensor) -> Tensor | None:

@@ -57,17 +57,18 @@ class Turns:
 
     def carried(self, before: Tensor, after: Tensor) -> Tensor:
         """(B, K, 3): the expression that goes with a turn from ``before`` to ``after``, (B, 3, 3) or (1, 3, 3) each."""
-        change = _nodded(before, after)
-        # a sum, not a matrix product, whose last bits hang on B: frames must not depend on how many are made at once
-        return (self.delta.to(after)[:, :, None] * change[:, None]).sum(2)
+        return self._along(_nodded(before, after))
 
     def carry(self, edited: Motion, source: Motion) -> Motion:
         """``edited``, which is ``source`` with another rotation, with what goes with that; B faces each."""
         change = _nodded(source.rotation, edited.rotation)
         shift = -edited.scale * (self.pivot.to(edited.exp) @ change)
         shift[:, 2] = 0
-        exp = edited.exp + self.delta.to(edited.exp) @ change
-        return replace(edited, exp=exp, translation=edited.translation + shift)
+        return replace(edited, exp=edited.exp + self._along(change), translation=edited.translation + shift)
+
+    def _along(self, change: Tensor) -> Tensor:
+        # a sum, not a matrix product, whose last bits hang on B: frames must not depend on how many are made at once
+        return (self.delta.to(change)[:, :, None] * change[:, None]).sum(2)
 
 
 def _nodded(before: Tensor, after: Tensor) -> Tensor:
