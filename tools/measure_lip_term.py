@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from measure_live_portrait_claims import ASKED, number, sweep
 from prepare_lite_data import held_out
 from tqdm import tqdm
@@ -111,13 +112,14 @@ def main() -> None:
             out = Path(folder) / name
             found[name] = measure(train(samples, name == "with", args, out), stills, name)
     place = machine()
+    trained_on = f"trained on an {torch.cuda.get_device_name()}, else " if args.device == "cuda" else ""
     result = Result(
         "live-portrait-lip-term",
         f"preset lite, bundled weights but for a fresh lip net, {args.steps} steps of batch {args.batch} on stills, "
         f"measured on {len(found['with'])} held-out stills",
         {f"lip gain {name}": number(gains(lines)) for name, lines in found.items()},
         f"{COMMAND} --steps {args.steps} --batch {args.batch} --limit {args.limit}",
-        f"{place['cores']} cores of an {place['cpu']}, torch {place['torch']}",
+        f"{trained_on}{place['cores']} cores of an {place['cpu']}, torch {place['torch']}",
         "images/live_portrait_lip_term.png",
         NOTE,
     )

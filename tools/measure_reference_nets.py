@@ -8,7 +8,8 @@
     python tools/measure_reference_nets.py speed --tiny                        # rehearsal on a CPU in seconds
 
 Rows of ``speed``: "again" and "released" are the two plain forms of ``plain_reference_nets.py``, "eager" and "compiled"
-are ours and exact, "graphs" is compiled with CUDA graphs, "few" are four steps of LCM without guidance, compiled.
+are ours and exact, "graphs" is compiled with CUDA graphs, "few" are four steps of LCM without guidance, compiled,
+"preview" the same with the small decoder; what is compiled is the denoising net and, for clips, the decoder.
 Numbers are written to the folder ``--out`` after every row and join those that are there from the same device: with
 ``--row`` a method's ten minutes or so can be cut into several runs.
 """
@@ -32,12 +33,14 @@ from plain_reference_nets import Plain, plain_clip
 from reference_bench import Bench, fresh_clip, samples_of
 
 from vivant.core.registry import get_method
+from vivant.diffusion.autoencoder import TinyDecoder
 from vivant.diffusion.samplers import Moment
 
 METHODS = ("v-express", "animate-anyone")
-ROWS = ("again", "released", "eager", "compiled", "graphs", "few")
+ROWS = ("again", "released", "eager", "compiled", "graphs", "few", "preview")
 _PLAIN = ROWS[:2]
-_MODES = {"compiled": None, "graphs": "reduce-overhead", "few": None}
+_MODES = {"compiled": None, "graphs": "reduce-overhead", "few": None, "preview": None}
+_FEW = {"steps": 4, "guidance": 1.0, "sampler": "lcm"}
 Note = Callable[[str, Any], None]
 
 
@@ -57,7 +60,11 @@ def prepared(bench: Bench, row: str) -> dict[str, Any]:
     if row not in _MODES:
         return {}
     bench.generator._compiled["forward"] = torch.compile(bench.generator._unet, fullgraph=True, mode=_MODES[row])
-    return {"compile": True, **({"steps": 4, "guidance": 1.0, "sampler": "lcm"} if row == "few" else {})}
+    if row != "preview":
+        return {"compile": True, **(_FEW if row == "few" else {})}
+    bench.generator.config = replace(bench.config, codec="sd")
+    bench.generator._preview = row, TinyDecoder().to(bench.device, bench.dtype)
+    return {"compile": True, **_FEW, "preview_decoder": row}
 
 
 def speed(bench: Bench, args: argparse.Namespace, note: Note) -> None:

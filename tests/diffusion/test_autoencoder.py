@@ -11,7 +11,15 @@ from safetensors.torch import save_file
 
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.diffusion.autoencoder import Autoencoder, AutoencoderConfig, TinyDecoder, our_names
-from vivant.diffusion.codec import Codec, check_size, decode_stream, load_autoencoder, load_tiny_decoder, to_pixels
+from vivant.diffusion.codec import (
+    Codec,
+    CompiledDecoder,
+    check_size,
+    decode_stream,
+    load_autoencoder,
+    load_tiny_decoder,
+    to_pixels,
+)
 
 SMALL = AutoencoderConfig(widths=(32, 64, 64), groups=8)
 
@@ -122,6 +130,35 @@ def test_decoding_streams_in_batches():
     assert asked == [3] and first.shape == (2, 2, 3) and first.dtype == np.uint8
     assert [int(next(frames)[0, 0, 0]) for _ in range(4)] == [26, 51, 77, 102]
     assert asked == [3, 3]
+
+
+def test_a_compiled_decoder_knows_one_number_of_latents(monkeypatch):
+    """Fewer are filled up: compiling again for the end of a clip would cost more than decoding it."""
+    asked, net = [], Autoencoder(SMALL).eval()
+
+    def fake(form, fullgraph):
+        assert fullgraph
+        return lambda latents: asked.append(len(latents)) or form(latents)
+
+    monkeypatch.setattr(torch, "compile", fake)
+    latents = torch.randn(6, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    plain, quick = (np.stack(list(decode_stream(net, latents))) for net in (net, CompiledDecoder(net)))
+    assert asked == [4, 4] and len(quick) == 6
+    assert np.abs(plain.astype(int) - quick).max() <= 1  # batches of another size may round otherwise
+
+
+def test_the_decoder_compiles_as_one_graph():
+    net, graphs = Autoencoder(SMALL).eval(), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(net.decode, fullgraph=True, backend=backend)
+    latents = torch.randn(4, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(compiled(latents), net.decode(latents), atol=1e-6)
+    assert len(graphs) == 1
 
 
 def test_broken_numbers_are_not_shown():

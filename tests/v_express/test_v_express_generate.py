@@ -130,7 +130,8 @@ def test_the_preview_decoder_makes_the_pictures_where_latents_are_stable_diffusi
 
 
 def test_the_form_of_the_net_that_runs_is_the_one_that_is_compiled(generator, monkeypatch):
-    """With reused deep features another method of the net is called: it must be compiled, too, and each form once."""
+    """With reused deep features another method of the net is called: it must be compiled, too, and each form once; so
+    is the decoder, for whole batches of latents."""
     compiled, calls = [], []
 
     def fake(form, fullgraph):
@@ -143,8 +144,9 @@ def test_the_form_of_the_net_that_runs_is_the_one_that_is_compiled(generator, mo
     monkeypatch.setattr(generator, "_compiled", {})
     for reuse, wanted in ((1, plain[0]), (2, plain[1]), (2, plain[1])):
         assert (frames(generator, 3, steps=4, reuse=reuse, compile=True) == wanted).all()
-    net = generator.modules["denoising_unet"]
-    assert compiled == [net, net.with_deep] and calls == [net] * 4 + [net.with_deep] * 8
+    net, decode = generator.modules["denoising_unet"], generator.modules["codec"].decode
+    assert compiled == [net, decode, net.with_deep]
+    assert calls == [*[net] * 4, decode, *2 * [*[net.with_deep] * 4, decode]]
 
 
 def test_the_released_codes_ways(generator):

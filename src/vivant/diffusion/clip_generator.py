@@ -10,7 +10,7 @@ from torch import nn
 
 from vivant.core.errors import ConfigError
 from vivant.diffusion.clip_denoiser import GuidanceScale
-from vivant.diffusion.codec import Codec, Decoder, check_size, load_tiny_decoder
+from vivant.diffusion.codec import Codec, CompiledDecoder, Decoder, check_size, load_tiny_decoder
 from vivant.diffusion.windows import Windows
 from vivant.nn.video_unet import VideoUNet
 
@@ -40,7 +40,7 @@ class ClipGenerator:
             for name in convolutional:
                 self.modules[name].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
-        self._compiled: dict[str, Callable[..., Any]] = {}
+        self._compiled: dict[str, Any] = {}
         self._preview: tuple[str, nn.Module] | None = None
 
     @property
@@ -75,7 +75,17 @@ class ClipGenerator:
         return self._compiled[form]
 
     def _decoder(self, options: Any) -> Decoder:
-        """What makes pictures of latents: the codec, or the small decoder, loaded once.
+        """What makes pictures of latents: the codec, or the small decoder, loaded once; compiled, if asked for."""
+        decoder = self._plain_decoder(options)
+        if not options.compile:
+            return decoder
+        form = f"decode {options.preview_decoder}"
+        if form not in self._compiled:
+            self._compiled[form] = CompiledDecoder(cast(nn.Module, decoder))
+        return cast(Decoder, self._compiled[form])
+
+    def _plain_decoder(self, options: Any) -> Decoder:
+        """The codec, or the small decoder, loaded once.
 
         Raises:
             ConfigError: the latents are not Stable Diffusion's. WeightsError: the decoder cannot be loaded.

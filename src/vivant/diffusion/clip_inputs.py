@@ -5,6 +5,7 @@ Axis letters: F frames, T feature vectors of a frame, S feature vectors that one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import cv2
@@ -24,6 +25,12 @@ def portrait(source: FaceCrop, size: int) -> Tensor:
         smaller = image.shape[0] > size
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
     return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def images_of(pictures: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Tensor:
+    """F pictures (H, W, 3) uint8 as (F, 3, H, W) float32 in 0..1 on ``device``; they go there as bytes."""
+    moved = torch.from_numpy(np.stack(pictures)).to(device)
+    return moved.permute(0, 3, 1, 2).float() / 255
 
 
 def heard_windows(

@@ -36,7 +36,7 @@ class ClipOptions:
         default="",
         metadata={"help": "approximate: decode Stable Diffusion's latents by the small decoder; hub, or its folder"},
     )
-    compile: bool = field(default=False, metadata={"help": "compile the net (slow start, then faster on GPUs)"})
+    compile: bool = field(default=False, metadata={"help": "compile net and decoder (slow start, then faster on GPUs)"})
     seed: int = field(default=0, metadata={"help": "random seed"})
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ SD_VAE = "stabilityai/sd-vae-ft-mse"
 """Hub repository of the autoencoder that V-Express and Animate Anyone were trained with (MIT)."""
 TINY_SD = "madebyollin/taesd"
 """Hub repository of the tiny preview decoder (MIT)."""
+DECODED = 4
+"""Latents that are decoded at once."""
 _WEIGHTS = "diffusion_pytorch_model"
 
 
@@ -155,9 +157,26 @@ def to_pixels(images: Tensor, truncate: bool = False) -> np.ndarray:
     return (scaled if truncate else scaled + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+class CompiledDecoder(nn.Module):
+    """A :class:`Decoder` as one compiled graph for ``batch`` latents. Fewer are filled up with the last one: another
+    number would be compiled anew."""
+
+    def __init__(self, decoder: nn.Module, batch: int = DECODED) -> None:
+        super().__init__()
+        self.decoder, self.batch = decoder, batch
+        decode = cast(Callable[[Tensor], Tensor], decoder.decode)
+        self._decode = torch.compile(decode, fullgraph=True)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, h, w) to images (B, 3, H, W) in 0..1 (not clamped)."""
+        count = len(latents)
+        filled = torch.cat([latents, latents[-1:].expand(max(0, self.batch - count), -1, -1, -1)])
+        return self._decode(filled)[:count]
+
+
 @torch.inference_mode()
 def decode_stream(
-    decoder: Decoder, latents: Iterable[Tensor], batch: int = 4, truncate: bool = False
+    decoder: Decoder, latents: Iterable[Tensor], batch: int = DECODED, truncate: bool = False
 ) -> Iterator[np.ndarray]:
     """Frames (H, W, 3) uint8 of latents (C, h, w), decoded ``batch`` at a time as they come; a net whose half precision
     breaks goes on in a wider one.

@@ -32,6 +32,7 @@ _HAND_COLOURS = tuple(
     tuple(255 * part for part in colorsys.hsv_to_rgb(bone / len(HAND_BONES), 1.0, 1.0))
     for bone in range(len(HAND_BONES))
 )
+_DIMMED = (np.arange(256) * 0.6).astype(np.uint8)
 _HALF_WIDTH, _JOINT, _HAND_LINE, _HAND_JOINT, _FACE_DOT = 4, 4, 2, 4, 3
 
 
@@ -97,7 +98,7 @@ def _draw_bodies(canvas: np.ndarray, pixels: np.ndarray, seen: np.ndarray) -> np
         for person, there in zip(pixels, seen):
             if there[start] and there[end]:
                 _draw_stick(canvas, person[start], person[end], colour)
-    canvas = (canvas * 0.6).astype(np.uint8)
+    canvas = np.asarray(cv2.LUT(canvas, _DIMMED))
     for joint, colour in enumerate(_COLOURS):
         for person, there in zip(pixels, seen):
             if there[joint]:

@@ -88,7 +88,7 @@ class Generator(ClipGenerator):
         def added(first: int, stop: int) -> Tensor:
             drawn = self._drawn(points[first:stop], options)
             parts = [
-                self.modules[name](part.to(self.device, self._dtype(name))[None])[0]
+                self.modules[name](part.to(self._dtype(name))[None])[0]
                 for name, part in zip(guider_names(config), drawn)
             ]
             total: Tensor = sum(parts[1:], parts[0])
@@ -108,5 +108,5 @@ class Generator(ClipGenerator):
         if self.config.guiders == 2:
             from vivant.core.skeleton import FACE
 
-            return face_drawings(points[:, FACE], self.config.output_size)
-        return (drawings(points, self.config.output_size, options),)
+            return face_drawings(points[:, FACE], self.config.output_size, self.device)
+        return (drawings(points, self.config.output_size, options, self.device),)

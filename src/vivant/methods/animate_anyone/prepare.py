@@ -13,6 +13,7 @@ from torch import Tensor
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
+from vivant.diffusion.clip_inputs import images_of
 from vivant.methods.animate_anyone.config import Config, Options
 from vivant.nn.pose_drawing import draw_pose
 
@@ -50,17 +51,16 @@ def drawing(points: np.ndarray, size: int, hands: bool = True, face: bool = True
     return draw_pose(points, (size, size), hands=hands, face=face)
 
 
-def drawings(points: np.ndarray, size: int, options: Options) -> Tensor:
-    """Poses (F, N, 3) as (F, 3, size, size) float32 in 0..1."""
-    pictures = np.stack([drawing(frame, size, options.hands, options.face_points) for frame in points])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+def drawings(points: np.ndarray, size: int, options: Options, device: torch.device | str = "cpu") -> Tensor:
+    """Poses (F, N, 3) as (F, 3, size, size) float32 in 0..1 on ``device``."""
+    return images_of([drawing(frame, size, options.hands, options.face_points) for frame in points], device)
 
 
 FACE_LINE = 0.55
 """The upper drawing of the face set shows nothing above this part of the height."""
 
 
-def face_drawings(points: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+def face_drawings(points: np.ndarray, size: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Face points (F, K, 3) in -1..1, 68 of iBUG and two irises if K is 70, as the two drawings of the released face
     set: the whole face without its lower half, and the mouth moved to the picture's middle; (F, 3, size, size) each.
     Points of confidence 0 are not drawn."""
@@ -75,8 +75,7 @@ def face_drawings(points: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
             _dot(lips, frame[number] - frame[seen].mean(0) + size // 2, (0, 255, 0))
         upper.append(whole)
         mouth.append(lips)
-    first, second = (torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).float() / 255 for part in (upper, mouth))
-    return first, second
+    return images_of(upper, device), images_of(mouth, device)
 
 
 def _dot(canvas: np.ndarray, point: np.ndarray, colour: tuple[int, int, int]) -> None:

@@ -86,9 +86,8 @@ class Generator(ClipGenerator):
             return found
 
         def added(first: int, stop: int) -> Tensor:
-            drawn = drawings(points[first:stop], config.output_size, config.family == "lite")
-            drawn = drawn.to(self.device, self._dtype("v_kps_guider"))
-            found: Tensor = self.modules["v_kps_guider"](drawn[None])[0]
+            drawn = drawings(points[first:stop], config.output_size, config.family == "lite", self.device)
+            found: Tensor = self.modules["v_kps_guider"](drawn[None].to(self._dtype("v_kps_guider")))[0]
             return found
 
         def heard(first: int, stop: int) -> Tensor:

@@ -13,7 +13,7 @@ from vivant.core.attributes import parse_attributes
 from vivant.core.controls import Controls
 from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
-from vivant.diffusion.clip_inputs import heard_windows
+from vivant.diffusion.clip_inputs import heard_windows, images_of
 from vivant.methods.v_express.config import AudioConfig, Options
 from vivant.nn.v_kps import draw_v_kps, draw_v_kps_smooth, face_points, retarget
 
@@ -40,16 +40,15 @@ def keypoints(source: FaceCrop, controls: Controls, options: Options) -> np.ndar
     return retarget(driving + shift, own + shift, options.retarget, options.upstream, options.retarget_gain) - shift
 
 
-def drawings(points: np.ndarray, size: int, smooth: bool = False) -> Tensor:
-    """V-Kps (F, 3, 2) in -1..1 as (F, 3, size, size) float32 in 0..1; lines as thick as in 512 x 512.
+def drawings(points: np.ndarray, size: int, smooth: bool = False, device: torch.device | str = "cpu") -> Tensor:
+    """V-Kps (F, 3, 2) in -1..1 as (F, 3, size, size) float32 in 0..1 on ``device``; lines as thick as in 512 x 512.
 
     ``smooth``: with soft edges, as our own weights are trained; published ones know whole pixels.
     """
     if smooth:
-        return draw_v_kps_smooth(torch.from_numpy(points), size, size / 512)
+        return draw_v_kps_smooth(torch.from_numpy(points), size, size / 512).to(device)
     pixels = (points + 1) * (size / 2)
-    pictures = np.stack([draw_v_kps(frame, (size, size), size / 512) for frame in pixels])
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return images_of([draw_v_kps(frame, (size, size), size / 512) for frame in pixels], device)
 
 
 def speech_windows(features: np.ndarray, first: int, stop: int, count: int, audio: AudioConfig) -> Tensor:
