@@ -171,7 +171,7 @@ def test_warped_pictures_show_at_the_moved_points_what_was_at_the_points():
             assert (made[row, 0, :2, y, x] * 2 - 1 - point).abs().max() < 0.08
 
 
-@pytest.mark.parametrize("stage", ["visual", "mixed", "motion"])
+@pytest.mark.parametrize("stage", ["visual", "mixed", "motion", "all"])
 def test_each_stage_trains_its_parts(stage):
     modules = alive(PRESETS["tiny"])
     choose_learning(modules, STAGES[stage].trains)
@@ -185,8 +185,9 @@ def test_each_stage_trains_its_parts(stage):
         "codec": any(key.startswith("codec") for key in learning),
     }
     wanted = {"visual": {"self", "reference", "driven"}, "mixed": {"self", "reference", "driven", "audio"}}
-    assert {name for name, there in parts.items() if there} == wanted.get(stage, {"temporal"})
-    assert STAGES[f"paper-{stage}"].trains == STAGES[stage].trains
+    wanted |= {"motion": {"temporal"}, "all": set(parts) - {"codec"}}
+    assert {name for name, there in parts.items() if there} == wanted[stage]
+    assert stage == "all" or STAGES[f"paper-{stage}"].trains == STAGES[stage].trains
 
 
 def test_the_papers_settings_learn_the_variance_and_save_memory():

@@ -43,6 +43,7 @@ SAMPLES = "vivant.training.clips:DrivenWindows"
 _VISUAL = ("denoiser", "!denoiser.*temporal", "!denoiser.*attn2", "reference_net", "driven_encoder")
 _MIXED = ("denoiser", "!denoiser.*temporal", "reference_net", "driven_encoder")
 _MOTION = ("denoiser.*temporal",)
+_ALL = ("denoiser", "reference_net", "driven_encoder")
 _SETTINGS = {
     "visual": 0.1, "audio": 0.2, "unconditional": 0.1, "swap": 0.5, "style": 0.25, "size": 0.75, "colour": 0.25,
     "plain": 0.0, "noise_offset": 0.0, "min_snr": 0.0, "save_memory": 0.0,
@@ -75,6 +76,9 @@ STAGES: dict[str, Stage] = {
         name="motion", trains=_MOTION, steps=6_000, batch=8, learning_rate=6e-4, frames=12, settings=_LITE_SETTINGS,
         **_LITE,
     ),
+    "all": Stage(
+        name="all", trains=_ALL, steps=10_000, batch=8, learning_rate=3e-4, frames=12, settings=_LITE_SETTINGS, **_LITE,
+    ),
     "paper-visual": Stage(
         name="paper-visual", trains=_VISUAL, frames=1, settings={**_PAPER_SETTINGS, **_ALONE}, **_PAPER,
     ),
@@ -82,7 +86,8 @@ STAGES: dict[str, Stage] = {
     "paper-motion": Stage(name="paper-motion", trains=_MOTION, frames=16, settings=_PAPER_SETTINGS, **_PAPER),
 }  # fmt: skip
 """The paper's three stages: spatially decoupled visual training without speech, mixed training, the motion prior (only
-temporal modules). ``paper-*`` have the paper's settings, the others those of ``lite``.
+temporal modules). ``paper-*`` have the paper's settings, the others those of ``lite``; ``all``, which trains everything
+on windows, is not in the paper.
 
 Settings: ``visual`` and ``audio`` are the shares of samples that only the driver or only speech drives, the rest is
 driven by speech and the driver's eyes; clips without sound are visual samples. ``unconditional``: chance to lose
