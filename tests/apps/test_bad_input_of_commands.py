@@ -104,6 +104,23 @@ def place(tmp_path, portrait, monkeypatch):
             "stream -s stills/a.png -d text.mp4 -o frames/ --method photo-rig --preset tiny --strength-speech 0.5",
             "The strength 'speech' acts on speech",
         ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method photo-rig --preset tiny --no-relative",
+            "The option 'relative' acts on the driver, and there is none: add it with -d of vivant animate, or leave "
+            "'relative' out.",
+        ),
+        (
+            "edit -s stills/a.png -o e.png --slider.yaw 3 --driving-option pose-friendly",
+            "The option 'driving_option' acts on the driver",
+        ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method v-express --preset tiny --retarget offset",
+            "The option 'retarget' acts on V-Kps, and there are none: add them with -k of vivant animate",
+        ),
+        (
+            "animate -s stills/a.png -a text.mp4 -o a.mp4 --method v-express --preset tiny --retarget-gain 2",
+            "The option 'retarget_gain' acts on V-Kps",
+        ),
     ],
 )
 def test_every_command_refuses_in_one_sentence(refused, place, words, said):

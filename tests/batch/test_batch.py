@@ -88,7 +88,8 @@ def test_a_strength_for_all_jobs_holds_where_it_can_act(desk):
 
 def test_a_row_of_sliders_alone_is_not_asked_to_bear_the_strength_of_all(desk):
     path = write_list(desk, SMILE, GOOD)
-    common = {"strength": {"motion": 0.5}, "options": {"multiplier": 0.7, "stitching": False}}
+    unheeded = {"multiplier": 0.7, "relative": False, "driving_option": "pose-friendly"}
+    common = {"strength": {"motion": 0.5}, "options": {**unheeded, "stitching": False}}
     rest, driven = (job for _, job in read_list(path, desk / "out", common))
     assert (rest.strength, rest.options) == ({}, {"stitching": False})
     assert (driven.strength, driven.options) == (common["strength"], common["options"])

@@ -9,7 +9,7 @@ from vivant.core.errors import ConfigError
 from vivant.core.registry import all_methods, get_method
 from vivant.pipelines.inputs import as_fps
 from vivant.pipelines.load import load
-from vivant.pipelines.options import MOST_SEED, build_options, strength_field
+from vivant.pipelines.options import MOST_SEED, build_options, strength_field, strength_of
 from vivant.pipelines.progress import spans
 
 SPEC = get_method()
@@ -45,8 +45,9 @@ def test_nonsense_is_refused(values, sliders, strength):
 def test_where_several_things_can_drive_every_strength_says_which_it_acts_on(spec):
     options = {item.name for item in fields(spec.part("config").Options)}
     takes = spec.capabilities
-    assert all(getattr(takes, control) for control in spec.strength_of.values())
-    tied = {strength_field(name) for name in spec.strength_of}
+    assert all(getattr(takes, control) for control in spec.acts_on.values())
+    assert spec.acts_on.keys() <= options
+    tied = {name for name in spec.acts_on if strength_of(spec, name) is not None}
     strengths = {name for name in options if name.startswith("strength_")} | set(map(strength_field, spec.strengths))
     assert tied == (strengths if takes.driving + takes.audio + takes.sliders > 1 else set())
 

@@ -27,9 +27,9 @@ class MethodSpec:
     ``name``: as typed on the command line. ``package``: the folder that holds config, model, prepare, generate, train
     and weights. ``presets``: names that ``config.PRESETS`` of the package defines. ``painter``: the method that makes
     pictures of this one's motion; empty where it makes its own. The Generator of a method that is painted is given the
-    painter's as ``painter``, and its config says with ``painter_preset`` which. ``strength_of``: strength -> the input,
-    "driving" or "audio", without which it has nothing to act on; only where the method also works without that input.
-    It may name a strength that is an option alone (``strength_X``).
+    painter's as ``painter``, and its config says with ``painter_preset`` which. ``acts_on``: field of its Options ->
+    the input, "driving", "audio" or "keypoints", without which it changes nothing; only where the method also works
+    without that input.
     """
 
     name: str
@@ -41,7 +41,7 @@ class MethodSpec:
     presets: tuple[str, ...]
     default_preset: str
     strengths: dict[str, str] = field(default_factory=dict)
-    strength_of: dict[str, str] = field(default_factory=dict)
+    acts_on: dict[str, str] = field(default_factory=dict)
     painter: str = ""
 
     def part(self, file: str) -> ModuleType:

@@ -21,7 +21,7 @@ from vivant.pipelines.direct import directed, makes_frames
 from vivant.pipelines.drivers import Driver, open_driver, read_motion
 from vivant.pipelines.inputs import Media, as_clip, as_fps, check_moving, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
-from vivant.pipelines.options import build_options, check_strengths, ways_to_drive
+from vivant.pipelines.options import build_options, check_acting, ways_to_drive
 from vivant.pipelines.say import Saying, said, saying_of
 from vivant.pipelines.sources import Portrait, still_portrait, video_portrait
 from vivant.pipelines.view import View
@@ -60,8 +60,8 @@ class Request:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Which of a driver and a sound there are."""
-        return tuple(name for name in ("driving", "audio") if getattr(self, name) is not None)
+        """Which of a driver, a sound and V-Kps there are."""
+        return tuple(name for name in ("driving", "audio", "keypoints") if getattr(self, name) is not None)
 
     def generation(self) -> dict[str, Any]:
         """What is asked of the method's Generator beyond its defaults."""
@@ -192,7 +192,7 @@ def require_control(spec: MethodSpec, request: Request, sliders: bool) -> None:
         raise ConfigError(f"The method '{spec.name}' needs sound: give it with -a, for example -a speech.wav.")
     if request.encoders and request.audio is None:
         raise ConfigError("Speech encoders are given, but no sound that they could hear: add it with -a.")
-    check_strengths(spec, request.options, request.inputs)
+    check_acting(spec, request.options, request.inputs)
 
 
 def run(pipe: Pipeline, request: Request) -> Animation:

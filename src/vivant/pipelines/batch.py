@@ -19,7 +19,7 @@ from vivant.core.errors import ConfigError, MediaError, VivantError
 from vivant.core.registry import default_method, get_method
 from vivant.pipelines.inputs import check_output
 from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, SPEECH, Job, Models, fingerprint, read_job, run_job
-from vivant.pipelines.options import idle_strengths, strength_field
+from vivant.pipelines.options import PUBLIC_NAMES, idle_options, strength_of
 from vivant.pipelines.progress import bar
 
 STATE = "batch-state.jsonl"
@@ -61,7 +61,7 @@ def read_list(path: str | os.PathLike[str], out: Path, defaults: Mapping[str, An
 
     Inputs are relative to the list, outputs lie in ``out``; without a name, an output is called after its inputs.
     ``defaults``: values of :data:`vivant.pipelines.jobs.FIELDS` for jobs that do not name their own; options, sliders
-    and strengths of the default's method hold for jobs of that method only, and strengths where they can act.
+    and strengths of the default's method hold for jobs of that method only, and only where they can act.
 
     Raises:
         MediaError: there is no such list.
@@ -113,9 +113,11 @@ def _with_defaults(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
     whole = {**{name: value for name, value in defaults.items() if same or name not in own}, **row}
     if same:
         heard = whole.get("audio") or whole.get("text")
-        given = [name for name, value in (("driving", whole.get("driving")), ("audio", heard)) if value]
-        idle = idle_strengths(get_method(mine), given)
-        for group, names in (("strength", set(idle)), ("options", {strength_field(name) for name in idle})):
+        has = {"driving": whole.get("driving"), "audio": heard, "keypoints": whole.get("keypoints")}
+        spec = get_method(mine)
+        idle = idle_options(spec, [name for name, value in has.items() if value])
+        strengths = {strength_of(spec, name) for name in idle}
+        for group, names in (("strength", strengths), ("options", {PUBLIC_NAMES.get(name, name) for name in idle})):
             if group not in row:  # what a row asks for itself is refused, not left out
                 whole[group] = {name: value for name, value in (whole.get(group) or {}).items() if name not in names}
     return whole

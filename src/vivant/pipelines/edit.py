@@ -15,7 +15,7 @@ from vivant.core.registry import DEFAULT_METHOD, get_method
 from vivant.pipelines.animation import Animation
 from vivant.pipelines.inputs import Media, as_clip, check_output, name_of
 from vivant.pipelines.load import Pipeline, load
-from vivant.pipelines.options import build_options, check_strengths
+from vivant.pipelines.options import build_options, check_acting
 from vivant.pipelines.sources import still_portrait
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def edit(
         check_output(output, overwrite, (source,))
     spec = get_method(method)
     resolved = build_options(spec, options, sliders, strength, seed)
-    check_strengths(spec, resolved, ())  # before anything is loaded
+    check_acting(spec, resolved, ())  # before anything is loaded
     pipe = load(method, weights, preset, device, dtype, seed, lora, backend)
     request = Request(source, None, resolved, face, crop_only=crop_only, match_color=match_color)
     result = edited(pipe, request)
@@ -128,9 +128,9 @@ def edit_still(
     """The edited picture (H, W, 3) uint8 RGB at the source's size (or the squares alone), and warnings.
 
     Raises:
-        ConfigError: as :class:`Editor`, or a strength acts on an input, of which an edit has none.
+        ConfigError: as :class:`Editor`, or an option acts on an input, of which an edit has none.
         FaceError: as :class:`Editor`.
     """
-    check_strengths(pipe.spec, options, ())
+    check_acting(pipe.spec, options, ())
     editor = Editor(pipe, source, face, match_color)
     return editor.picture(options, crop_only), editor.warnings

@@ -18,7 +18,11 @@ from vivant.core.spec import MethodSpec
 STRENGTH_FIELDS = {"motion": "multiplier"}
 """Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
 
-_INPUTS = {"audio": ("speech", "-a"), "driving": ("the driver", "-d")}
+_INPUTS = {
+    "audio": ("speech", "there is none: add it with -a"),
+    "driving": ("the driver", "there is none: add it with -d"),
+    "keypoints": ("V-Kps", "there are none: add them with -k"),
+}
 
 
 def strength_field(name: str) -> str:
@@ -149,10 +153,18 @@ def build_options(
     return options
 
 
-def idle_strengths(spec: MethodSpec, given: Collection[str]) -> dict[str, str]:
-    """The strengths that have nothing to act on, each with the input that it lacks. ``given``: the inputs there are, of
-    "driving" and "audio"."""
-    return {name: control for name, control in spec.strength_of.items() if control not in given}
+def idle_options(spec: MethodSpec, given: Collection[str]) -> dict[str, str]:
+    """The fields of the Options that have nothing to act on, each with the input that it lacks. ``given``: the inputs
+    there are, of "driving", "audio" and "keypoints"."""
+    return {name: control for name, control in spec.acts_on.items() if control not in given}
+
+
+def strength_of(spec: MethodSpec, place: str) -> str | None:
+    """The strength whose option is the field ``place``, also one that is an option alone; None for other fields."""
+    for name in spec.strengths:
+        if strength_field(name) == place:
+            return name
+    return place.removeprefix("strength_") if place.startswith("strength_") else None
 
 
 def ways_to_drive(spec: MethodSpec) -> str:
@@ -168,18 +180,20 @@ def ways_to_drive(spec: MethodSpec) -> str:
     return f"{', '.join(few)}{',' * (len(few) > 1)} or {last}" if few else last
 
 
-def check_strengths(spec: MethodSpec, options: Any, given: Collection[str]) -> None:
-    """Refuse strengths that would change nothing. ``given``: as :func:`idle_strengths`.
+def check_acting(spec: MethodSpec, options: Any, given: Collection[str]) -> None:
+    """Refuse options and strengths that would change nothing. ``given``: as :func:`idle_options`.
 
     Raises:
         ConfigError: one differs from what is usual, and the input that it acts on is not given.
     """
-    for name, control in idle_strengths(spec, given).items():
-        place = strength_field(name)
-        if getattr(options, place) != getattr(type(options)(), place):
-            what, flag = _INPUTS[control]
-            known = f"'{name}' (option '{place}')" if name in STRENGTH_FIELDS else f"'{name}'"
-            raise ConfigError(
-                f"The strength {known} acts on {what}, and there is none: add it with {flag} of vivant animate, or "
-                f"leave '{name}' out."
-            )
+    for place, control in idle_options(spec, given).items():
+        if getattr(options, place) == getattr(type(options)(), place):
+            continue
+        what, add = _INPUTS[control]
+        name = strength_of(spec, place)
+        if name is None:
+            name = PUBLIC_NAMES.get(place, place)
+            known = f"option '{name}'"
+        else:
+            known = f"strength '{name}'" + f" (option '{place}')" * (name in STRENGTH_FIELDS)
+        raise ConfigError(f"The {known} acts on {what}, and {add} of vivant animate, or leave '{name}' out.")

@@ -14,7 +14,7 @@ from vivant.core.face import FaceCrop
 from vivant.pipelines.crops import SteadyWindow, cut, followed
 from vivant.pipelines.inputs import Media, as_clip, is_path, name_of
 from vivant.pipelines.load import Pipeline
-from vivant.pipelines.options import check_strengths
+from vivant.pipelines.options import check_acting
 from vivant.pipelines.sources import still_portrait
 
 CAMERA_FPS = 25.0
@@ -31,14 +31,14 @@ def stream(
     """Whole pictures (H, W, 3) uint8 RGB, one for every driver frame.
 
     Raises:
-        ConfigError: the method does not stream, the source is a video, or a strength acts on sound.
+        ConfigError: the method does not stream, the source is a video, or an option acts on sound.
         FaceError: no usable face in the source.
     """
     if not pipe.spec.capabilities.streams:
         raise ConfigError(f"The method '{pipe.spec.name}' does not stream: use animate.")
     if not (pipe.spec.capabilities.driving or pipe.spec.capabilities.pose):
         raise ConfigError(f"The method '{pipe.spec.name}' streams from sound: give it with -a.")
-    check_strengths(pipe.spec, options, ("driving",))
+    check_acting(pipe.spec, options, ("driving",))
     clip = as_clip(source, "source")
     name = name_of(source, "source")
     if clip.count != 1:

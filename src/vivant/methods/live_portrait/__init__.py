@@ -12,5 +12,19 @@ SPEC = MethodSpec(
     presets=("lite", "released", "paper", "tiny"),
     default_preset="lite",
     strengths={"motion": "multiplies the motion relative to the source (1 is as driven)"},
-    strength_of={"motion": "driving"},
+    acts_on=dict.fromkeys(
+        (
+            "multiplier",
+            "relative",
+            "region",
+            "driving",
+            "openings",
+            "gaze_gain",
+            "eye_retargeting",
+            "lip_retargeting",
+            "normalize_lips",
+            "smoothing",
+        ),
+        "driving",
+    ),
 )

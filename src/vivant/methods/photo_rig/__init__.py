@@ -15,5 +15,8 @@ SPEC = MethodSpec(
         "pose": "multiplies the turns and shifts of the driver's head (1 is as driven)",
         "expression": "multiplies the driver's expression (1 is as driven)",
     },
-    strength_of={"pose": "driving", "expression": "driving", "speech": "audio"},
+    acts_on={
+        **dict.fromkeys(("strength_pose", "strength_expression", "relative", "smooth"), "driving"),
+        **dict.fromkeys(("strength_speech", "idle"), "audio"),
+    },
 )

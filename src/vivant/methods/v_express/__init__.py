@@ -15,4 +15,5 @@ SPEC = MethodSpec(
         "audio": "multiplies what the speech says to the picture (1 to 3 are usual)",
         "reference": "multiplies what the portrait says to the picture (0.9 to 1 are usual)",
     },
+    acts_on={"retarget": "keypoints", "retarget_gain": "keypoints"},
 )
