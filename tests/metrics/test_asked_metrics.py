@@ -49,6 +49,30 @@ def test_a_metric_by_name_that_nothing_is_given_for_is_refused(clips: dict[str, 
         run("pairs", "--generated", str(clips["face"]), "--metrics", names)
 
 
+@pytest.mark.parametrize(
+    ("words", "limit", "said"),
+    [([], "psnr", "It needs the true clip. Measured are "), (["--metrics", "flicker,ofm"], "jitter",
+      "It is not among the metrics chosen. Measured are flicker, ofm."), ([], "fid", "not here")],
+)  # fmt: skip
+def test_a_gate_for_what_is_not_measured_is_refused_before_anything_is(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], limit: str, said: str
+) -> None:
+    (tmp_path / "gate.yaml").write_text(f"{limit}: {{max: 1}}\n")
+    monkeypatch.setattr("vivant.metrics.suite.run_suite", None)
+    with pytest.raises(ConfigError, match=f"The gate limits '{limit}', which this run does not measure") as refused:
+        run("pairs", "--generated", str(clips["face"]), *words, "--gate", str(tmp_path / "gate.yaml"))
+    assert said in str(refused.value)
+
+
+def test_a_gate_still_fails_where_a_metric_got_no_value(
+    clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gate.yaml").write_text("blink-seconds: {max: 1}\n")
+    words = ["--metrics", "blink-seconds,flicker", "--gate", str(tmp_path / "gate.yaml")]
+    assert run("pairs", "--generated", str(clips["face"]), *words) == 1
+    assert "gate: blink-seconds was not measured" in capsys.readouterr().out
+
+
 def test_metrics_without_what_they_need_are_listed(clips: dict[str, Path]) -> None:
     subject = Subject("a", clips["face"])
     plan = suited(make_plan(["psnr", "flicker", "wer"], View(), Lab()), [subject])

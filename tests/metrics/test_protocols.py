@@ -97,6 +97,11 @@ def test_a_method_runs_under_a_protocol(standin: tuple[Path, Path], tmp_path: Pa
     assert run(*words, "--set", "multiplier=0.5") == 0 and made.stat().st_mtime_ns != before
     with pytest.raises(ConfigError, match="not driven by audio"):
         run(*words, "--drive", "audio")
+    (tmp_path / "gate.yaml").write_text("psnr: {min: 1}\nssim: {min: 0}\n")
+    before = made.stat().st_mtime_ns
+    with pytest.raises(ConfigError, match="The gate limits 'ssim'"):
+        run(*words, "--set", "multiplier=0.7", "--gate", str(tmp_path / "gate.yaml"))
+    assert made.stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match="--method"):
         run(*words[:6])
 

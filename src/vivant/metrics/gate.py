@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,22 @@ def _limit(name: str, limit: Any, path: str) -> Limit:
 def _is_number(value: Any) -> bool:
     """Whether it can be a limit; every value would keep a limit of .nan."""
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def check_measured(limits: Iterable[Limit], measured: Iterable[str], absent: Mapping[str, str]) -> None:
+    """Refuse limits of what a run does not measure, before it begins. ``measured``: its metrics; ``absent``: others,
+    and why they are not among them.
+
+    Raises:
+        ConfigError: there is such a limit.
+    """
+    known = [*measured]
+    for limit in limits:
+        if limit.name not in COUNTS and limit.name not in known:
+            raise ConfigError(
+                f"The gate limits '{limit.name}', which this run does not measure. "
+                f"{absent.get(limit.name, 'It is not among the metrics chosen.')} Measured are {', '.join(known)}."
+            )
 
 
 def failures(limits: list[Limit], report: Mapping[str, Any]) -> list[str]:

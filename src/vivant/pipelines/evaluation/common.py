@@ -99,11 +99,18 @@ def plan_of(args: argparse.Namespace, view: View, names: Sequence[str] | None = 
     return make_plan(asked, view, lab)
 
 
-def gate_of(args: argparse.Namespace) -> list[Limit]:
-    """The limits to keep, read before any work."""
-    from vivant.metrics.gate import read_gate
+def gate_of(args: argparse.Namespace, plan: Plan | None = None) -> list[Limit]:
+    """The limits to keep, read before any work.
 
-    return read_gate(args.gate) if args.gate else []
+    Raises:
+        ConfigError: the gate file cannot be used, or limits what ``plan`` does not measure.
+    """
+    from vivant.metrics.gate import check_measured, read_gate
+
+    limits = read_gate(args.gate) if args.gate else []
+    if plan is not None:
+        check_measured(limits, plan.metrics, plan.absent)
+    return limits
 
 
 def check_plots(args: argparse.Namespace) -> None:
@@ -136,7 +143,7 @@ def evaluate(
     """
     from vivant.metrics.suite import run_suite
 
-    limits = gate_of(args)
+    limits = gate_of(args, plan)
     check_plots(args)
     run = run_suite(subjects, plan, out, args.workers, failed)
     print(write_report(run, out, " ".join((args.title or title).split()), about))

@@ -169,6 +169,7 @@ def _make_and_measure(
     check_drive(maker.pipe, maker.drive)
     planned = [subject_of(pick, Path("made"), Path("source")) for pick in picks] + _portraits(picks)
     plan = suited(plan_of(args, view, protocol.metrics if protocol else None), planned)
+    gate_of(args, plan)
     subjects = [*maker.make_all(picks), *_portraits(picks)]
     settings = maker.settings()
     speed = {"generated frames a second": round(maker.frames / maker.seconds, 2)} if maker.seconds else {}
