@@ -121,6 +121,14 @@ def place(tmp_path, portrait, monkeypatch):
             "animate -s stills/a.png -a text.mp4 -o a.mp4 --method v-express --preset tiny --retarget-gain 2",
             "The option 'retarget_gain' acts on V-Kps",
         ),
+        (
+            "animate -s nowhere.png -a text.mp4 -o a.mp4 --method v-express --preset tiny --preview-decoder hub",
+            "--preview-decoder knows Stable Diffusion's latents only",
+        ),
+        (
+            "animate -s nowhere.png -d text.mp4 -o a.mp4 --method megactor-sigma --preset tiny --window 4 --overlap 4",
+            "smaller than the window",
+        ),
     ],
 )
 def test_every_command_refuses_in_one_sentence(refused, place, words, said):

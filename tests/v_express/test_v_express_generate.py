@@ -120,8 +120,10 @@ def test_the_preview_decoder_makes_the_pictures_where_latents_are_stable_diffusi
 
     loaded = []
     monkeypatch.setattr(clip_generator, "load_tiny_decoder", lambda path: loaded.append(path) or Grey())
-    with pytest.raises(ConfigError, match="has its own"):
-        frames(generator, 2, preview_decoder="hub")
+    with monkeypatch.context() as unread:
+        unread.setattr(generator, "_denoiser", None)
+        with pytest.raises(ConfigError, match="has its own"):
+            frames(generator, 2, preview_decoder="hub")
     published = Generator(alive(PRESETS["tiny"]), replace(PRESETS["tiny"], codec="sd"))
     for where in ("hub", "hub", "folder"):
         assert (frames(published, 3, preview_decoder=where) == 102).all()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from vivant.core.errors import ConfigError
-from vivant.diffusion.clip_denoiser import GuidanceScale
+from vivant.diffusion.clip_denoiser import ClipDenoiser, GuidanceScale
+from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
 from vivant.diffusion.codec import Codec, CompiledDecoder, Decoder, check_size, load_tiny_decoder
+from vivant.diffusion.samplers import Sampling
+from vivant.diffusion.schedule import Spacing, timetable
 from vivant.diffusion.windows import Windows
 from vivant.nn.video_unet import VideoUNet
 
@@ -18,8 +22,9 @@ from vivant.nn.video_unet import VideoUNet
 class ClipGenerator:
     """Modules of one configuration, moved to ``device`` and ``dtype`` and set to evaluation.
 
-    ``config``, options: the method's own, read for what all these methods have (output_size, window, overlap, shift,
-    guidance with its range, compile). ``convolutional``: names of modules that run channels-last on a GPU.
+    ``config``, options: the method's own, read for what all these methods have (output_size, codec, schedule,
+    prediction, steps, sampler, window, overlap, shift, guidance with its range, batch, seed, compile).
+    ``convolutional``: names of modules that run channels-last on a GPU.
     """
 
     config: Any
@@ -42,6 +47,40 @@ class ClipGenerator:
         check_size(self.modules["codec"], config.output_size, config.output_size)  # type: ignore[arg-type]
         self._compiled: dict[str, Any] = {}
         self._preview: tuple[str, nn.Module] | None = None
+
+    def check(self, options: Any) -> None:
+        """Refuse options that do not go together, or not with these nets; nothing is read, loaded or computed.
+
+        Raises:
+            ConfigError: such options.
+        """
+        self._windows(options)
+        self._guidance(options)
+        if options.preview_decoder and self.config.codec != "sd":
+            raise ConfigError("--preview-decoder knows Stable Diffusion's latents only, and this preset has its own.")
+
+    def _frames(self, denoiser: ClipDenoiser, count: int, options: Any) -> Iterator[np.ndarray]:
+        """``count`` frames (O, O, 3) uint8 RGB of a clip, each as soon as it is done.
+
+        Raises:
+            ConfigError: there are none, or memory does not suffice. WeightsError: the small decoder cannot be loaded.
+        """
+        return make_frames(denoiser, self._decoder(options), self._plan(count, options), self.device)
+
+    def _plan(self, count: int, options: Any) -> ClipPlan:
+        config, codec, parity = self.config, cast(Codec, self.modules["codec"]), getattr(options, "upstream", False)
+        side = config.output_size // codec.factor
+        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
+        schedule = latent_schedule(self._schedule(options))
+        table = timetable(schedule, options.steps or config.steps, spacing, stride=parity)
+        return ClipPlan(
+            count, (codec.channels, side, side), Sampling(table, options.sampler, config.prediction),
+            self._windows(options), options.batch, options.seed, parity, parity,
+        )  # fmt: skip
+
+    def _schedule(self, options: Any) -> str:
+        """Name of the noise schedule."""
+        return str(self.config.schedule)
 
     @property
     def _unet(self) -> VideoUNet:
@@ -88,13 +127,11 @@ class ClipGenerator:
         """The codec, or the small decoder, loaded once.
 
         Raises:
-            ConfigError: the latents are not Stable Diffusion's. WeightsError: the decoder cannot be loaded.
+            WeightsError: the small decoder cannot be loaded.
         """
         codec, where = self.modules["codec"], options.preview_decoder
         if not where:
             return cast(Codec, codec)
-        if self.config.codec != "sd":
-            raise ConfigError("--preview-decoder knows Stable Diffusion's latents only, and this preset has its own.")
         if self._preview is None or self._preview[0] != where:
             place = next(codec.parameters())
             self._preview = where, load_tiny_decoder(None if where == "hub" else where).to(place.device, place.dtype)

@@ -29,12 +29,15 @@ def directed(pipe: Pipeline, request: Request) -> Animation:
     """The animation of one request; controls are read now, frames are made when they are asked for.
 
     Raises:
-        ConfigError: the source is a video, the driver is saved motion, or something is asked that only motion has.
+        ConfigError: the source is a video, the driver is saved motion, something is asked that only motion has, or
+            options do not go together.
         MediaError, FaceError: an input cannot be used.
     """
     from vivant.pipelines.animate import describe, size_warning
 
     begin = time.perf_counter()
+    if hasattr(pipe.generator, "check"):
+        pipe.generator.check(request.options)
     clip, name = as_clip(request.source, "source"), name_of(request.source, "source")
     if clip.count != 1:
         raise ConfigError(f"The method '{pipe.spec.name}' moves a still, and {name} is a video: give a picture.")

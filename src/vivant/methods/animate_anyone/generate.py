@@ -17,9 +17,6 @@ from vivant.core.controls import Controls
 from vivant.core.face import FaceCrop
 from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
 from vivant.diffusion.clip_generator import ClipGenerator
-from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
-from vivant.diffusion.samplers import Sampling
-from vivant.diffusion.schedule import Spacing, timetable
 from vivant.methods.animate_anyone.config import Config, Options
 from vivant.methods.animate_anyone.model import guider_names, image_token
 from vivant.methods.animate_anyone.prepare import drawings, face_drawings, person, poses
@@ -53,20 +50,12 @@ class Generator(ClipGenerator):
             ConfigError: controls or options that do not fit, memory that does not suffice.
         """
         options = options or Options()
-        denoiser = self._denoiser(source, controls, options)
-        return make_frames(denoiser, self._decoder(options), self._plan(controls.count, options), self.device)
+        self.check(options)
+        return self._frames(self._denoiser(source, controls, options), controls.count, options)
 
-    def _plan(self, count: int, options: Options) -> ClipPlan:
-        config, parity = self.config, options.upstream
-        side = config.output_size // int(self.modules["codec"].factor)  # type: ignore[arg-type]
+    def _schedule(self, options: Options) -> str:
         # the released inference uses other betas than its training; its users found noise in the background
-        schedule = latent_schedule("linear" if parity else config.schedule)
-        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
-        table = timetable(schedule, options.steps or config.steps, spacing, stride=parity)
-        return ClipPlan(
-            count, (config.unet.channels, side, side), Sampling(table, options.sampler, config.prediction),
-            self._windows(options), options.batch, options.seed, parity, parity,
-        )  # fmt: skip
+        return "linear" if options.upstream else self.config.schedule
 
     def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
         config = self.config

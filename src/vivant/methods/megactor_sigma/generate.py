@@ -19,9 +19,6 @@ from vivant.core.face import FaceCrop
 from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
 from vivant.diffusion.clip_generator import ClipGenerator
 from vivant.diffusion.clip_inputs import heard_windows, portrait, speech_features
-from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
-from vivant.diffusion.samplers import Sampling
-from vivant.diffusion.schedule import Spacing, timetable
 from vivant.methods.megactor_sigma.config import AudioConfig, Config, Options
 from vivant.methods.megactor_sigma.prepare import DrivingFrames, asked_drive
 from vivant.nn.transformer import Strength
@@ -60,20 +57,8 @@ class Generator(ClipGenerator):
             ConfigError: controls or options that do not fit, memory that does not suffice.
         """
         options = options or Options()
-        denoiser = self._denoiser(source, controls, options)
-        return make_frames(denoiser, self._decoder(options), self._plan(controls.count, options), self.device)
-
-    def _plan(self, count: int, options: Options) -> ClipPlan:
-        side = self.config.net.side
-        shape = (self.config.net.channels, side, side)
-        return ClipPlan(
-            count, shape, self._sampling(options), self._windows(options), options.batch, options.seed
-        )  # fmt: skip
-
-    def _sampling(self, options: Options) -> Sampling:
-        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
-        table = timetable(latent_schedule(self.config.schedule), options.steps or self.config.steps, spacing)
-        return Sampling(table, options.sampler, self.config.prediction)
+        self.check(options)
+        return self._frames(self._denoiser(source, controls, options), controls.count, options)
 
     def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
         config = self.config

@@ -18,9 +18,6 @@ from vivant.core.face import FaceCrop
 from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
 from vivant.diffusion.clip_generator import ClipGenerator
 from vivant.diffusion.clip_inputs import portrait, speech_features
-from vivant.diffusion.clips import ClipPlan, latent_schedule, make_frames
-from vivant.diffusion.samplers import Sampling
-from vivant.diffusion.schedule import Spacing, timetable
 from vivant.methods.v_express.config import Config, Options
 from vivant.methods.v_express.flicker import median_filter
 from vivant.methods.v_express.prepare import attribute_values, drawings, keypoints, speech_windows
@@ -53,25 +50,10 @@ class Generator(ClipGenerator):
             ConfigError: controls or options that do not fit, memory that does not suffice.
         """
         options = options or Options()
-        denoiser = self._denoiser(source, controls, options)
-        frames = make_frames(denoiser, self._decoder(options), self._plan(controls.count, options), self.device)
+        self.check(options)
+        frames = self._frames(self._denoiser(source, controls, options), controls.count, options)
         median = self.config.median if options.median is None else options.median
         return median_filter(frames, self.device) if median else frames
-
-    def _plan(self, count: int, options: Options) -> ClipPlan:
-        side = self.config.output_size // int(self.modules["codec"].factor)  # type: ignore[arg-type]
-        shape = (self.config.unet.channels, side, side)
-        parity = options.upstream
-        return ClipPlan(
-            count, shape, self._sampling(options), self._windows(options), options.batch, options.seed, parity, parity
-        )
-
-    def _sampling(self, options: Options) -> Sampling:
-        spacing: Spacing = "lcm" if options.sampler == "lcm" else "trailing"
-        table = timetable(
-            latent_schedule(self.config.schedule), options.steps or self.config.steps, spacing, stride=options.upstream
-        )
-        return Sampling(table, options.sampler, self.config.prediction)
 
     def _denoiser(self, source: FaceCrop, controls: Controls, options: Options) -> ClipDenoiser:
         config = self.config
