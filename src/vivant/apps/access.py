@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vivant.core.errors import ConfigError
+from vivant.core.text import read_text
 
 SHORTEST_TOKEN = 16
 
@@ -25,10 +26,7 @@ def read_tokens(path: Path) -> tuple[str, ...]:
     Raises:
         ConfigError: the file cannot be read, holds none, or one is shorter than 16 characters.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The tokens '{path}' cannot be read: check the path and permissions.") from error
+    lines = read_text(path, "The file of tokens").splitlines()
     tokens = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
     if not tokens:
         raise ConfigError(f"The file '{path}' holds no token: write one a line.")

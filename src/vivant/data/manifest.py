@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vivant.core.errors import ConfigError, MediaError
+from vivant.core.text import read_text
 
 MANIFEST = "manifest.jsonl"
 SPLITS = ("train", "val", "test")
@@ -97,11 +98,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> list[Row]:
         raise MediaError(f"{path} does not exist: prepare the data folder first, or name another folder.")
     rows: list[Row] = []
     seen: set[str] = set()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: write the manifest again.") from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, "The manifest").splitlines(), 1):
         if not line.strip():
             continue
         where = f"{path} line {number}"

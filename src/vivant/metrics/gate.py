@@ -18,10 +18,10 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vivant.core.errors import ConfigError
+from vivant.core.text import read_text
 from vivant.metrics.metric import all_metrics
 
 COUNTS = ("clips", "frames", "failed", "damaged", "frames-without-partner")
@@ -48,8 +48,8 @@ def read_gate(path: str | os.PathLike[str]) -> list[Limit]:
     import yaml
 
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = yaml.safe_load(read_text(path, "The gate file"))
+    except yaml.YAMLError as error:
         raise ConfigError(f"The gate file '{path}' cannot be read: give a YAML file of limits.") from error
     if not isinstance(values, dict) or not values:
         raise ConfigError(f"The gate file '{path}' names no limit: write lines such as 'psnr: {{min: 30}}'.")

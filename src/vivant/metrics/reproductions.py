@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vivant.core.errors import ConfigError
+from vivant.core.text import read_text
 from vivant.metrics.results import finite
 
 CLAIMS = "claims.yaml"
@@ -61,9 +62,9 @@ def read_claims(folder: Path) -> list[Claim]:
 
     path = folder / CLAIMS
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = yaml.safe_load(read_text(path, "The list of claims"))
         claims = [Claim(**_tuples(row)) for row in rows]
-    except (OSError, AttributeError, TypeError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (AttributeError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"The claims {path} cannot be read ({error}): write them as the file's head says.") from error
     for claim in claims:
         if not (isinstance(claim.numbers, tuple) and isinstance(claim.holds, tuple)):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vivant.core.errors import MediaError
+from vivant.core.text import read_text
 from vivant.media.image import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".gif")
@@ -123,17 +124,14 @@ def text_beside(path: Path) -> str | None:
         MediaError: the file is not UTF-8; words guessed from it would be counted as errors of the clip.
     """
     file = path.with_suffix(".txt")
-    try:
-        return file.read_text(encoding="utf-8-sig").strip() if file.is_file() else None
-    except UnicodeDecodeError as error:
-        raise MediaError(f"What is said in '{file}' cannot be read: save it as UTF-8 text.") from error
+    return read_text(file, "What is said in", MediaError).strip() if file.is_file() else None
 
 
 def text_if_any(path: Path) -> str | None:
     """:func:`text_beside` for many clips: a file that cannot be read is told and stops none of them."""
     try:
         return text_beside(path)
-    except (MediaError, OSError) as error:
+    except MediaError as error:
         warnings.warn(str(error), stacklevel=2)
         return None
 

@@ -17,6 +17,7 @@ from typing import Any
 from vivant.core.engines import make_engine
 from vivant.core.errors import ConfigError, MediaError, VivantError
 from vivant.core.registry import default_method, get_method
+from vivant.core.text import read_text
 from vivant.pipelines.inputs import check_output
 from vivant.pipelines.jobs import FIELDS, GROUPS, INPUTS, SPEECH, Job, Models, fingerprint, read_job, run_job
 from vivant.pipelines.options import PUBLIC_NAMES, idle_options, strength_of
@@ -64,13 +65,10 @@ def read_list(path: str | os.PathLike[str], out: Path, defaults: Mapping[str, An
     and strengths of the default's method hold for jobs of that method only, and only where they can act.
 
     Raises:
-        MediaError: there is no such list.
+        MediaError: there is no such list, or it is not UTF-8.
         ConfigError: a line is no job, leaves the folder, or two lines write one file; the message names the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"The list of jobs '{path}' cannot be read: check the path.") from error
+    text = read_text(path, "The list of jobs", MediaError)
     jobs: list[tuple[int, Job]] = []
     lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -234,7 +232,7 @@ def _cut_short(path: Path) -> bool:
 def read_state(out: Path) -> Iterator[dict[str, Any]]:
     """Rows of the state file; a last line cut short by a crash is left out."""
     try:
-        lines = (out / STATE).read_text(encoding="utf-8").splitlines()
+        lines = (out / STATE).read_text(encoding="utf-8", errors="replace").splitlines()  # cut within a letter
     except FileNotFoundError:
         return
     for line in lines:

@@ -20,6 +20,7 @@ import yaml
 
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD
+from vivant.core.text import read_text
 
 if TYPE_CHECKING:
     from vivant.training.stage import Stage
@@ -86,10 +87,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     file = Path(path)
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The recipe {file} cannot be read ({error.strerror}): name another file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(read_text(file, "The recipe"))
+    except yaml.YAMLError as error:
         raise ConfigError(f"The recipe {file} is not YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict):
         raise ConfigError(f"The recipe {file} must be a mapping with keys such as preset, data and stages.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vivant.core.errors import ConfigError, MediaError
+from vivant.core.text import read_text
 from vivant.pipelines.synthesize_clips import (
     MOTIONS,
     check_options,
@@ -287,10 +288,7 @@ def find_drivers(folder: Path, out: Path, licence: str, credit: str, held_out: S
 def _names(path: str | None) -> tuple[str, ...]:
     if not path:
         return ()
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"'{path}' cannot be read as text: give a file with one name a line.") from error
+    text = read_text(path, "The list of names", MediaError)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 

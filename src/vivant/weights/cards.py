@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vivant.core.errors import WeightsError
+from vivant.core.text import read_text
 
 _FENCE = "---\n"
 
@@ -63,13 +64,12 @@ def read_card(weights: str | Path) -> ModelCard:
     """The card beside ``weights``.
 
     Raises:
-        WeightsError: there is none, or its front matter is not a card.
+        WeightsError: there is none, it is not UTF-8, or its front matter is not a card.
     """
     path = card_path(weights)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise WeightsError(f"There is no model card {path}: expected beside the weights.") from error
+    if not path.is_file():
+        raise WeightsError(f"There is no model card {path}: expected beside the weights.")
+    text = read_text(path, "The model card", WeightsError)
     try:
         found = yaml.safe_load(text.split(_FENCE, 2)[1])
         return ModelCard(**_known(found))

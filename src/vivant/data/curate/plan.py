@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from vivant.core.errors import ConfigError, VivantError
+from vivant.core.text import read_text
 from vivant.data.curate.files import read_json, write_json, write_lines
 from vivant.data.curate.words import Source, Work
 from vivant.media.video import probe
@@ -150,10 +151,7 @@ def _listed(inputs: Iterable[str | os.PathLike[str]]) -> Iterator[tuple[Path, di
 
 
 def _read_list(path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The list {path} cannot be read as text: {error}.") from error
+    text = read_text(path, "The list")
     if path.suffix.lower() == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
     else:

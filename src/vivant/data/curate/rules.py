@@ -23,6 +23,7 @@ from typing import Any
 import yaml
 
 from vivant.core.errors import ConfigError
+from vivant.core.text import read_text
 from vivant.data.curate.scorers.base import all_measures
 
 PRESETS = Path(__file__).resolve().parent / "presets"
@@ -99,12 +100,11 @@ def read_rules(name: str) -> Rules:
         ConfigError: neither a preset nor a file, or the file makes no sense; the message names the rule.
     """
     path = PRESETS / f"{name}.yaml" if name in preset_names() else Path(name)
+    if not path.is_file():
+        raise ConfigError(f"There are no rules '{name}': use {', '.join(preset_names())}, or a YAML file.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        known = ", ".join(preset_names())
-        raise ConfigError(f"There are no rules '{name}' ({error.strerror}): use {known}, or a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(read_text(path, "The file of rules"))
+    except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(values, dict) or not isinstance(values.get("rules"), list):
         raise ConfigError(f"{path} must be a mapping with a list 'rules'.")

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from vivant.core.errors import ARRAY_ERRORS, ConfigError, FaceError, MediaError, VivantError
+from vivant.core.text import read_text
 from vivant.data.manifest import SPLITS
 
 if TYPE_CHECKING:
@@ -114,10 +115,7 @@ def read_index(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / INDEX
     if not path.is_file():
         return {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8.") from error
+    lines = read_text(path, "The index").splitlines()
     rows: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
