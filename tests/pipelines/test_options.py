@@ -41,6 +41,26 @@ def test_nonsense_is_refused(values, sliders, strength):
         build_options(SPEC, values, sliders, strength)
 
 
+@pytest.mark.parametrize("value", [1e99, 10**99, float("inf"), float("nan"), 2.5, True, "1e400", [2], None])
+@pytest.mark.parametrize(
+    ("method", "name"), [("live-portrait", "batch"), ("v-express", "window"), ("v-express", "seed")]
+)
+def test_counts_that_are_none_are_refused(method, name, value):
+    if (name, value) == ("window", None):  # the preset's own
+        return
+    with pytest.raises(
+        ConfigError, match=r"^The option '[a-z_]+' (needs a whole number, not .{1,60}|is .{1,60}: give.*)\.$"
+    ):
+        build_options(get_method(method), {name: value})
+
+
+def test_counts_and_seeds_may_be_written_as_people_do():
+    spec = get_method("v-express")
+    options = build_options(spec, {"window": 8.0, "batch": "2", "seed": 0})
+    assert (options.window, options.batch, options.seed) == (8, 2, 0)
+    assert build_options(spec, {"seed": MOST_SEED}).seed == MOST_SEED
+
+
 @pytest.mark.parametrize("spec", all_methods().values(), ids=lambda spec: spec.name)
 def test_where_several_things_can_drive_every_strength_says_which_it_acts_on(spec):
     options = {item.name for item in fields(spec.part("config").Options)}

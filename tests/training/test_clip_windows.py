@@ -173,6 +173,7 @@ def test_labelled_attributes_are_trained_alone_from_given_weights_and_can_be_ask
     ("method", "samples", "stage", "said"),
     [
         ("v-express", {"sze": 64}, {}, "no option of the recipe's samples 'sze'. Did you mean 'size'"),
+        ("v-express", {"size": 10**30}, {}, "'size' of the recipe's samples is 10{30}: give a whole number from 0 to"),
         ("v-express", {"size": "abc"}, {}, "'size' of the recipe's samples is 'abc': give a whole number"),
         ("v-express", {"attributes": "happy"}, {}, "is 'happy': give a list of names"),
         ("v-express", {"size": 0}, {}, "samples have size 0: give 1 or more"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from toy import QuietObjective, ToyObjective, ToySamples, toy_modules, toy_stage
 from vivant.core.errors import ConfigError, WeightsError
 from vivant.training.checkpoint import latest_checkpoint, load_checkpoint
 from vivant.training.loop import DivergedError, LoopOptions, Trainer
+from vivant.training.stage import Stage
 
 torch.set_num_threads(1)
 
@@ -155,7 +157,7 @@ def test_losses_that_are_no_numbers_reach_no_gradient(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("seconds", -3), ("warmup", -1), ("clip_norm", -1), ("weight_decay", float("nan"))]
+    ("setting", "value"), [("seconds", -3), ("warmup", -1), ("clip_norm", -1), ("weight_decay", -1)]
 )
 def test_numbers_that_mean_nothing_are_refused(setting: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"Stage 'toy': {setting} is"):
@@ -208,6 +210,34 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path) -> None:
         toy_stage(batch=7, accumulate=2)
     with pytest.raises(ConfigError, match="does not fit the setting 'steps'"):
         toy_stage(steps="many")
+
+
+@pytest.mark.parametrize(
+    "value", [1e99, "1e99", 10**400, float("inf"), float("nan"), 2.5, True, None, [3], "x" * 200, 10**9 + 1]
+)
+@pytest.mark.parametrize("key", [item.name for item in fields(Stage) if item.type == "int"])
+def test_counts_that_are_none_are_refused(key: str, value: object) -> None:
+    said = rf"^Stage 'toy': '.{{1,60}}' does not fit the setting '{key}' \(now \d+\): give a whole number up to 10{{9}}"
+    with pytest.raises(ConfigError, match=said):
+        toy_stage(**{key: value})
+
+
+def test_counts_may_be_written_as_people_do() -> None:
+    for value in (12, 12.0, "12", "1.2e1"):
+        assert toy_stage(steps=value).steps == 12
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"learning_rate": "inf"}, {"clip_norm": float("nan")}, {"weight_decay": float("nan")},
+        {"betas": [0.9, float("inf")]}, {"seconds": float("inf")},
+        {"loss_weights": {"simple": float("nan")}}, {"mix": {"rig": float("inf")}},
+    ],
+)  # fmt: skip
+def test_numbers_that_are_not_finite_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="give numbers that are finite"):
+        toy_stage(**values)
 
 
 def test_a_checkpoint_of_another_model_or_stage_is_refused(tmp_path: Path) -> None:

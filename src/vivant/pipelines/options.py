@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from vivant.core.errors import ConfigError
 from vivant.core.registry import default_method
 from vivant.core.spec import MethodSpec
+from vivant.core.whole import MOST, whole
 
 STRENGTH_FIELDS = {"motion": "multiplier"}
 """Strength names whose option has a historic name; any other strength X sets the option ``strength_X``."""
@@ -77,17 +78,18 @@ def checked(what: str, item: Field[Any], kind: Any, value: Any, name: str = "") 
 
 
 def _number(what: str, item: Field[Any], kind: type, value: Any) -> float:
+    usual = (-math.inf, math.inf)
+    if kind is int:
+        usual = (0, MOST_SEED) if item.name == SEED else (1, MOST)
+    low, high = item.metadata.get("range", usual)
     try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"The {what} needs a number, not {value!r}.") from None
-    low, high = item.metadata.get("range", (-math.inf, math.inf))
-    if kind is int and "range" not in item.metadata:
-        low = 1
+        number = whole(value) if kind is int else float(value)
+    except (TypeError, ValueError, OverflowError):
+        sort = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"The {what} needs {sort}, not {value!r:.60}.") from None
     if not math.isfinite(number) or not low <= number <= high:
-        above = f"of at least {low}" if low > -math.inf else "that is finite"
-        limit = f"from {low} to {high}" if high < math.inf else above
-        raise ConfigError(f"The {what} is {value}: give a number {limit}.")
+        limit = f"from {low} to {high}" if high < math.inf else "that is finite"
+        raise ConfigError(f"The {what} is {value!s:.60}: give a number {limit}.")
     return number
 
 

@@ -21,6 +21,8 @@ import yaml
 from vivant.core.errors import ConfigError
 from vivant.core.registry import DEFAULT_METHOD
 from vivant.core.text import read_text
+from vivant.core.whole import MOST
+from vivant.pipelines.options import MOST_SEED
 
 if TYPE_CHECKING:
     from vivant.training.stage import Stage
@@ -117,8 +119,9 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
 
 
 def _whole(value: Any, key: str, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(f"{where}: {key} is {value!r}, give a whole number of 0 or more.")
+    most = MOST_SEED if key == "seed" else MOST
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ConfigError(f"{where}: {key} is {value!r:.60}, give a whole number from 0 to {most}.")
     return value
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from vivant.core.errors import ConfigError
+from vivant.core.whole import MOST
 from vivant.pipelines.options import unknown
 
 FACE_CLIPS = "vivant.data.dataset:FaceClips"
@@ -17,7 +18,10 @@ FACE_CLIPS = "vivant.data.dataset:FaceClips"
 _OF_THE_RUN = ("folder", "device", "split", "groups", "seed", "workers")
 """Arguments of ``load`` that the run itself gives."""
 _TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "int": (lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a whole number"),
+    "int": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST,
+        f"a whole number from 0 to {MOST}",
+    ),
     "bool": (lambda value: isinstance(value, bool), "true or false"),
     "str": (lambda value: isinstance(value, str), "text"),
     "Sequence[str]": (
@@ -53,4 +57,4 @@ def check_samples(load: Callable[..., Any], options: Mapping[str, Any]) -> None:
             continue
         fits, what = _TYPES.get(kind.removesuffix(" | None"), (lambda _: True, ""))
         if not fits(value):
-            raise ConfigError(f"The option '{name}' of the recipe's samples is {value!r}: give {what}.")
+            raise ConfigError(f"The option '{name}' of the recipe's samples is {value!r:.60}: give {what}.")

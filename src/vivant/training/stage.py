@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from vivant.core.errors import ConfigError
+from vivant.core.whole import MOST, whole
 
 MOMENTS, WEIGHTS = "moments", "weights"
 """What ``shard`` may share."""
@@ -128,16 +129,37 @@ class Stage:
             return MOMENTS if value else ""
         try:
             if isinstance(now, dict):
-                return {**now, **{str(k): float(v) for k, v in dict(value).items()}}
+                return {**now, **{str(k): _finite(v) for k, v in dict(value).items()}}
             if isinstance(now, tuple):
-                kind = type(now[0]) if now else str
+                kind: Any = str if not now or isinstance(now[0], str) else _finite
                 return tuple(kind(v) for v in ([value] if isinstance(value, str) else value))
             if key == "seconds":
-                return None if value is None else float(value)
-            if isinstance(now, int) and float(value) != int(float(value)):
-                raise ValueError
-            return type(now)(float(value)) if isinstance(now, int) else type(now)(value)
-        except (TypeError, ValueError) as error:
+                return None if value is None else _finite(value)
+            if isinstance(now, int):
+                return _count(value)
+            return _finite(value) if isinstance(now, float) else type(now)(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(now, int):
+                needed = f": give a whole number up to {MOST}"
+            else:
+                needed = ": give numbers that are finite" if str(error) == _INFINITE else ""
             raise ConfigError(
-                f"Stage '{self.name}': '{value}' does not fit the setting '{key}' (now {now!r})."
+                f"Stage '{self.name}': '{value!s:.60}' does not fit the setting '{key}' (now {now!r}){needed}."
             ) from error
+
+
+_INFINITE = "not finite"
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(_INFINITE)
+    return number
+
+
+def _count(value: Any) -> int:
+    number = whole(value)
+    if abs(number) > MOST:
+        raise ValueError(f"more than {MOST}")
+    return number
