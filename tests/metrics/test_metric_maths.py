@@ -205,6 +205,28 @@ def test_identity_of_one_person(speaker: list[np.ndarray]) -> None:
     assert "no face" in nobody.missing["csim-dlib"]
 
 
+@pytest.mark.parametrize(
+    ("first", "levels", "drift"),
+    [(0, [0, 30, 30, 30, 30], 0), (0, [0, 10, 20, 30, 40], 2.5), (1, [0, 10, 20, 30], 2.5)],
+)
+def test_a_first_frame_that_is_the_source_is_no_drift_of_identity(
+    monkeypatch: pytest.MonkeyPatch, first: int, levels: list[int], drift: float
+) -> None:
+    """Here pictures of a level l are l / 100 from the source. A step from frame 0 up to what is made is none; where
+    only frames from 1 on are scored, all of them count."""
+    monkeypatch.setattr(
+        identity, "embeddings", lambda pictures, points: np.array([[p.mean() / 100, 0] for p in pictures])
+    )
+    made, face = [np.full((8, 8, 3), level, np.uint8) for level in levels], as_face(np.zeros((478, 3)))
+    names = {metric.name: metric for metric in identity.METRICS if not metric.weights}
+    collector = identity.start(Lab(), names, Case(Subject("x", HERE, HERE), View(first=first), Fraction(25)))
+    true = [np.zeros_like(picture) for picture in made]
+    collector.see(Block(0, made, true, None, lambda role: [face] * len(made)))
+    found = collector.finish().values
+    assert found["identity-drift-dlib"] == pytest.approx(drift, abs=1e-9)
+    assert found["identity-distance-dlib"] == pytest.approx(np.mean(levels) / 100)
+
+
 def test_arcface_from_an_onnx_file(speaker: list[np.ndarray], tmp_path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper

@@ -31,7 +31,8 @@ METRICS = (
     Metric("dfacesim-dlib", "dFaceSim (dlib)", "", (-2, 2), "near 0", _DFACE.format("dlib's net"),
            "V-Express, experiments", ("true", "source", "face")),
     Metric("identity-drift-dlib", "drift of identity", "1/s", (-INFINITE, INFINITE), "near 0",
-           "least-squares slope in time of the dlib identity distance", "own", _NEEDS, "clip", digits=5),
+           "least-squares slope in time of the dlib identity distance; frame 0, which may be the source itself, is "
+           "left out", "own", _NEEDS, "clip", version=2, digits=5),
     Metric("csim-arcface", "CSIM (ArcFace)", "", (-1, 1), "higher", f"cosine of {_ARC}",
            "Deng et al. 2019; CSIM of LivePortrait's table", _NEEDS, weights=("arcface",)),
     Metric("dfacesim-arcface", "dFaceSim (ArcFace)", "", (-2, 2), "near 0", _DFACE.format("an ArcFace net"),
@@ -173,7 +174,8 @@ class _Identity:
             if kind == "dlib":
                 apart = np.linalg.norm(rows - source, axis=1)
                 found.put("made", "identity-distance-dlib", apart)
-                found.set("made", "identity-drift-dlib", slope(apart, self._case.fps))
+                later = apart[1:] if self._case.view.first == 0 else apart  # a step from 0 up would be taken for drift
+                found.set("made", "identity-drift-dlib", slope(later, self._case.fps))
             true = self._rows.get((kind, "true"))
             if true is not None:
                 found.put("made", f"dfacesim-{kind}", _cosine(rows, source) - _cosine(_even(true, len(source)), source))
