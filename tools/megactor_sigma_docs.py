@@ -20,8 +20,8 @@ NOTES = {
     "both": "The distances are our own small nets', not the paper's FVD and Sync-C; few clips leave them uncertain.",
     "decoupling": (
         "Correlation of the mouth's opening with that of the clip whose speech is heard, and of the lids' with those "
-        "of the driver, frame by frame; driver and speech are of two clips whose mouths do other things. Plain: trained "
-        "as long without decoupling, and shown the whole driver, as in its training, or its eyes alone."
+        "of the driver, frame by frame; driver and speech are of two clips whose mouths do other things. Plain: "
+        "trained as long without decoupling, and shown the whole driver, as in its training, or its eyes alone."
     ),
     "visual": "Motion is the standard deviation of the head's roll in degrees.",
     "audio": "Range is the standard deviation of the mouth's opening; at 0 nothing is heard, and what moves is chance.",
