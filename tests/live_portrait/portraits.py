@@ -51,6 +51,22 @@ class Watcher(nn.Module):
         return {**parts, "kp": fixed, "exp": parts["exp"] * 0.1, "scale": 1 + 0.1 * parts["scale"], **degrees}
 
 
+class DotFinder(nn.Module):
+    """A motion extractor that sees the brightest spot: place as translation, size as scale."""
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        light = image.mean(1) ** 2
+        axis = (torch.arange(image.shape[-1]) + 0.5) / image.shape[-1] * 2 - 1
+        total = light.sum((1, 2)) + 1e-9
+        x, y = (light.sum(1) * axis).sum(1) / total, (light.sum(2) * axis).sum(1) / total
+        spread = ((light * ((axis[None, None] - x[:, None, None]) ** 2)).sum((1, 2)) / total).sqrt()
+        nil, angle = torch.zeros(len(image), 99), torch.zeros(len(image), 1)
+        place = torch.stack([x, y, torch.zeros_like(x)], 1)
+        return {"kp": nil, "exp": nil, "scale": spread[:, None], "t": place} | dict.fromkeys(
+            ("pitch", "yaw", "roll"), angle
+        )
+
+
 @cache
 def generator(preset: str = "tiny", trained: bool = False) -> Generator:
     """A generator with random weights; ``trained``: the nets of stage II answer something, too."""

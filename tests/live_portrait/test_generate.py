@@ -7,11 +7,10 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from portraits import SIDE, crop, generator, template
+from portraits import DotFinder, crop, generator, template
 from torch import Tensor, nn
 
 from vivant.controls.ratios import eye_ratios, lip_ratio
@@ -20,7 +19,7 @@ from vivant.core.errors import ConfigError, FaceError, WeightsError
 from vivant.core.face import FaceCrop
 from vivant.methods.live_portrait.config import PRESETS, Options, Sliders
 from vivant.methods.live_portrait.generate import Generator
-from vivant.methods.live_portrait.prepare import Square, crop_ratios, expand_features, image_tensor
+from vivant.methods.live_portrait.prepare import crop_ratios, expand_features, image_tensor
 
 SOURCE = crop(9, lip=0.2)
 
@@ -188,46 +187,6 @@ def test_a_stream_filter_calms_and_starts_anew() -> None:
 
     assert change(calm) < 0.5 * change(rough)
     assert change(calm) == change(calm)
-
-
-class DotFinder(nn.Module):
-    """A motion extractor that sees the brightest spot: place as translation, size as scale."""
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        light = image.mean(1) ** 2
-        axis = (torch.arange(image.shape[-1]) + 0.5) / image.shape[-1] * 2 - 1
-        total = light.sum((1, 2)) + 1e-9
-        x, y = (light.sum(1) * axis).sum(1) / total, (light.sum(2) * axis).sum(1) / total
-        spread = ((light * ((axis[None, None] - x[:, None, None]) ** 2)).sum((1, 2)) / total).sqrt()
-        nil, angle = torch.zeros(len(image), 99), torch.zeros(len(image), 1)
-        place = torch.stack([x, y, torch.zeros_like(x)], 1)
-        return {"kp": nil, "exp": nil, "scale": spread[:, None], "t": place} | dict.fromkeys(
-            ("pitch", "yaw", "roll"), angle
-        )
-
-
-def view(picture: np.ndarray, centre: tuple[float, float], half: float, degrees: float = 0) -> FaceCrop:
-    """The square of ``picture`` around ``centre``."""
-    angle, scale = np.deg2rad(degrees), 2 * half / SIDE
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    to_frame = np.concatenate([linear, (np.array(centre) - linear @ np.full(2, SIDE / 2))[:, None]], 1)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return replace(crop(0), image=cv2.warpAffine(picture, to_frame, (SIDE, SIDE), flags=flags), to_frame=to_frame)
-
-
-def test_a_driver_square_that_moves_causes_no_motion() -> None:
-    picture = np.zeros((480, 640, 3), np.uint8)
-    cv2.circle(picture, (330, 230), 20, (255, 255, 255), -1, cv2.LINE_AA)
-    make = Generator({**generator().modules, "motion_extractor": DotFinder()}, PRESETS["tiny"])
-    squares = [((320, 240), 100.0, 0.0), ((350, 250), 100.0, 0.0), ((310, 200), 130.0, 0.0), ((340, 240), 90.0, 40.0)]
-    made = make.motion([view(picture, *square) for square in squares])
-    np.testing.assert_allclose(made.translation[:, :2], np.tile([0.1, -0.1], (4, 1)), atol=0.012)
-    np.testing.assert_allclose(made.scale, np.full((4, 1), made.scale[0]), rtol=0.03)
-
-
-def test_a_mirrored_crop_is_refused() -> None:
-    with pytest.raises(FaceError, match="rotation and a scale"):
-        Square.of(crop(1, to_frame=np.array([[-2.0, 0, 100], [0, 2.0, 60]])))
 
 
 def test_ratios_agree_with_the_controls() -> None:

@@ -110,6 +110,19 @@ def test_absolute_motion_takes_the_components_that_carry_expression() -> None:
     assert torch.allclose(x_d, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_driver_who_walks_away_keeps_the_portrait_in_its_square(relative: bool) -> None:
+    source, driver, first = faces(LITE)
+    away = replace(driver, translation=first.translation + torch.tensor([3.0, -0.2, 0.0]), scale=4 * first.scale)
+    options = Options(driving="pose-friendly", relative=relative)
+    held = retargeter(LITE, options, first)._held(source, away)
+    start = source.translation if relative else first.translation
+    moved = held.translation - start
+    assert torch.allclose(moved[:, 0], torch.tensor(0.5), atol=0.01), "half a half side, no more"
+    assert torch.allclose(moved[:, 1], torch.tensor(-0.2), atol=1e-6), "small travel as it is"
+    assert torch.all(held.scale <= 1.3 * source.scale)
+
+
 def test_region_pose_leaves_expression_and_size() -> None:
     source, driver, first = faces(LITE)
     x_d = retargeter(LITE, Options(region="pose"), first).drive(source, driver)

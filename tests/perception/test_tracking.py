@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vivant.core.errors import ConfigError, FaceError
-from vivant.perception.tracking import FaceTracker, follow
+from vivant.perception.tracking import FaceTracker, SceneCuts, follow
 
 
 def scene(*placed: tuple[np.ndarray, int, int], size=(300, 640)) -> np.ndarray:
@@ -62,6 +62,21 @@ def test_follow_keeps_to_the_chosen_face(pair):
     assert all(face.box[2] < 320 for face in large)
     assert all(face.box[0] > 320 for face in small)
     assert large[2].box[0] - large[0].box[0] == pytest.approx(10, abs=3)
+
+
+def test_who_comes_near_the_camera_does_not_take_over(pair, woman):
+    import cv2
+
+    near = cv2.resize(woman, (300, 300), interpolation=cv2.INTER_AREA)
+    frames = [scene((pair[1], 10, 40)), scene((pair[1], 12, 40)), scene((pair[1], 14, 40), (255 - near // 4, 340, 0))]
+    frames.append(scene((pair[1], 16, 40), (near, 340, 0)))
+    cuts = SceneCuts()
+    assert any(list(map(cuts, frames))), "or the test shows nothing"
+    faces = list(follow(frames))
+    assert [face is not None and face.box[2] < 220 for face in faces] == [True] * 4
+    other = 255 - scene((255 - pair[0], 400, 20))
+    assert [cuts(frame) for frame in (frames[0], other)][1]
+    assert list(follow([frames[0], other]))[1].box[0] > 390, "after a cut whoever is there"
 
 
 def test_follow_yields_none_where_nobody_is_seen(pair):

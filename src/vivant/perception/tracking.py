@@ -204,13 +204,20 @@ def follow(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Itera
 def follow_choice(
     frames: Iterable[np.ndarray], tracker: Tracker[Seen], rank: int, noun: str, patience: int = 10
 ) -> Iterator[Seen | None]:
-    """The ``rank``-th by size of what ``tracker`` sees, chosen again after a cut or ``patience`` frames without it."""
+    """The ``rank``-th by size of what ``tracker`` sees, chosen again after a cut or ``patience`` frames without it.
+
+    Who stands where the chosen one stood, as large, is the same after a cut, too: somebody else who comes into the
+    picture near the camera changes it as much as a cut does.
+    """
     chosen: int | None = None
+    last: Seen | None = None
     missing, begun = 0, False
     for image in frames:
         seen = tracker.update(image)
+        if tracker.cut and last is not None:
+            chosen = _staying(last, seen)
         missing = 0 if chosen in seen else missing + 1
-        if seen and (chosen is None or tracker.cut or missing > patience):
+        if seen and (chosen is None or missing > patience):
             by_size = sorted(seen, key=lambda number: -seen[number].size)
             if rank >= len(by_size) and not begun:
                 raise (FaceError if noun == "face" else BodyError)(
@@ -219,7 +226,18 @@ def follow_choice(
                 )
             begun = True
             chosen = by_size[rank] if rank < len(by_size) else None
-        yield seen.get(chosen) if chosen is not None else None
+        now = seen.get(chosen) if chosen is not None else None
+        last = now or last
+        yield now
+
+
+def _staying(last: Seen, seen: dict[int, Seen]) -> int | None:
+    """The number of what lies at the place of ``last`` and is as large, None where nothing does."""
+    for number, thing in seen.items():
+        near = float(np.linalg.norm(_centre(thing) - _centre(last))) < 0.25 * last.size
+        if near and 0.8 < thing.size / max(last.size, 1e-6) < 1.25:
+            return number
+    return None
 
 
 def _plural(noun: str) -> str:

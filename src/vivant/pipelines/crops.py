@@ -18,6 +18,8 @@ from vivant.core.face import Face, FaceCrop
 from vivant.perception.tracking import follow
 from vivant.pipelines.choose import check_size
 
+JUMP, GROWTH = 0.25, 1.33  # sides of the window, and its sides' ratio, that neighbouring frames do not reach
+
 
 def crop_of(frame: np.ndarray, face: Face, view: Any, size: int) -> FaceCrop:
     """Square crop of ``face`` with side ``size``; ``view``: the method's CropConfig for sources or
@@ -51,7 +53,8 @@ class SteadyWindow:
     """The window around one tracked face, without trembling.
 
     Landmark noise moves the box from frame to frame. Its centre, side and angle pass a One-Euro filter, which
-    looks only back: resting windows are smoothed strongly, moving ones follow.
+    looks only back: resting windows are smoothed strongly, moving ones follow. A window that jumps, to another person
+    or in another shot, is taken as it is: on its way there the filter would show nobody.
     """
 
     def __init__(self, view: Any, fps: float) -> None:
@@ -62,10 +65,14 @@ class SteadyWindow:
         """Forget the past, for example after frames without a face."""
         self._filter = OneEuroFilter(self._fps)
         self._unit = 0.0
+        self._last: CropWindow | None = None
 
     def __call__(self, face: Face) -> CropWindow:
         """The window for the next frame's face."""
         window = crop_window(face.landmarks, self._view.scale, self._view.shift_y, self._view.points)
+        if self._last is not None and jumped(self._last, window):
+            self.reset()
+        self._last = window
         self._unit = self._unit or window.side
         angle = (np.cos(window.angle), np.sin(window.angle))
         x, y, side, cosine, sine = self._filter(np.array([*window.centre, window.side, *angle]) / self._scale)
@@ -75,6 +82,12 @@ class SteadyWindow:
     def _scale(self) -> np.ndarray:
         """Units in which the filter sees the numbers: the first window's side for lengths."""
         return np.array([self._unit] * 3 + [1.0, 1.0])
+
+
+def jumped(before: CropWindow, window: CropWindow) -> bool:
+    """Whether no head moves as far or grows as much in one frame: by half its size, by a third."""
+    far = float(np.linalg.norm(window.centre - before.centre)) > JUMP * max(window.side, before.side)
+    return far or not 1 / GROWTH < window.side / before.side < GROWTH
 
 
 def followed(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Iterator[tuple[np.ndarray, Face | None]]:

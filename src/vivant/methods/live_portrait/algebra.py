@@ -60,6 +60,13 @@ def transform_keypoints(
     return scale.reshape(*turned.shape[:-2], 1, 1) * turned + in_plane[..., None, :]
 
 
+def bounded(values: Tensor, free: float, most: float) -> Tensor:
+    """Each of ``values`` as it is up to ``free`` from 0, then ever more slowly towards ``most``, without a kink."""
+    room = most - free
+    beyond = free + room * torch.tanh((values.abs() - free) / room)
+    return torch.where(values.abs() <= free, values, beyond.copysign(values))
+
+
 Groups = Sequence[tuple[Tensor, Tensor]]
 """Rows of points that move together, and rows of the anchors whose middle they are told from, each (N,)."""
 

@@ -22,7 +22,7 @@ from vivant.core.face_motion import FaceMotion
 from vivant.methods.live_portrait.config import Config, Options
 from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionRows, MotionTemplate, Smoother, check_space
 from vivant.methods.live_portrait.painter import Painter, Portrait
-from vivant.methods.live_portrait.prepare import Square, held
+from vivant.methods.live_portrait.prepare import Trail, held
 from vivant.methods.live_portrait.reference import find_reference, reference_motion
 from vivant.methods.live_portrait.retargeting import SMALL_EYES, USUAL_EYES, Retargeter, check_options
 from vivant.methods.live_portrait.told import ToldDriver
@@ -79,12 +79,13 @@ class Generator:
                     yield crop
 
         found = MotionRows()
-        square: Square | None = None
+        trail, first = Trail(), None
         waiting = faces()
         while batch := list(islice(waiting, _OBSERVED_AT_ONCE)):
-            square = square or Square.of(batch[0])
-            found.add(self._painter.observe(batch, square).to("cpu"))
-        if square is None:
+            squares = [trail(crop) for crop in batch]
+            first = first or squares[0]
+            found.add(self._painter.observe(batch, squares, first).to("cpu"))
+        if first is None:
             raise FaceError("The driver shows no face in any frame: choose another clip or a lower threshold.")
         rate = Fraction(fps).limit_denominator(100_000)
         return found.template(np.array(seen), rate, self.config.family)
@@ -240,14 +241,15 @@ class Generator:
     ) -> Iterator[Tensor | None]:
         """Keypoints (1, K, 3) of the portrait for every crop, None where no face is seen."""
         causal = self._causal() if self._causal and options.smoothing > 0 else None
-        square: Square | None = None
+        trail, first = Trail(), None
         retargeter: Retargeter | None = None
         for crop in crops:
             if crop is None:
                 yield None
                 continue
-            square = square or Square.of(crop)
-            driver = self._painter.observe([crop], square)
+            square = trail(crop)
+            first = first or square
+            driver = self._painter.observe([crop], [square], first)
             driver = driver.filtered(causal) if causal else driver
             retargeter = retargeter or self._retargeter(options, driver)
             yield self._driven(portrait, driver, retargeter)

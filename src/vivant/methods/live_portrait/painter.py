@@ -57,10 +57,11 @@ class Painter:
         return Portrait(image, motion, self._appearance(image))
 
     @torch.inference_mode()
-    def observe(self, crops: Sequence[FaceCrop], reference: Square) -> Motion:
-        """The motion of B driving crops in the coordinates of ``reference``, on the painter's device."""
+    def observe(self, crops: Sequence[FaceCrop], squares: Sequence[Square], reference: Square) -> Motion:
+        """The motion of B driving crops that lie in ``squares``, in the coordinates of ``reference``, on the painter's
+        device."""
         _, motion = self._seen(crops)
-        return to_reference(motion, [Square.of(crop) for crop in crops], reference)
+        return to_reference(motion, squares, reference)
 
     def _seen(self, crops: Sequence[FaceCrop]) -> tuple[Tensor, Motion]:
         """Pictures (B, 3, S, S) of faces, and their motion in coordinates of their own squares."""

@@ -20,6 +20,8 @@ from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix,
 from vivant.methods.live_portrait.config import SEEN_LANDMARKS, MotionSpace, Parts
 from vivant.methods.live_portrait.motion import Motion
 
+JUMP = 0.5  # half sides of a square; farther apart in two frames, or of another size by GROWTH, are two scenes
+GROWTH = 1.33
 Features = Tensor | dict[str, Tensor]
 
 # (upper lid, lower lid, corner, corner) of the eyes left and right in the picture, and the inner lips with the corners
@@ -144,6 +146,43 @@ class Square:
         if not area > 0 or not np.allclose(linear @ linear.T, area * np.eye(2), atol=1e-3 * area):
             raise FaceError("A face crop must lie in its picture by a rotation and a scale: crop it again.")
         return cls(linear @ np.full(2, middle) + shift, middle * area**0.5, linear / area**0.5)
+
+
+class Trail:
+    """Where the crops of a driver lie, frame after frame, told without jumps.
+
+    No head moves by half its size or grows by a third from one frame to the next: then another shot or another person
+    has come, or the face was away for a while. What follows is told as if it went on from where the last face was.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[Square, Square] | None = None  # as it lies, as it is told
+        self._laid: tuple[Square, Square] | None = None  # the first square after a jump, and the one it is told as
+
+    def __call__(self, crop: FaceCrop) -> Square:
+        """The square of the next crop.
+
+        Raises:
+            FaceError: as :meth:`Square.of`.
+        """
+        now = Square.of(crop)
+        if self._last is not None and _jumped(self._last[0], now):
+            self._laid = now, self._last[1]
+        told = now if self._laid is None else _carried(now, *self._laid)
+        self._last = now, told
+        return told
+
+
+def _jumped(before: Square, now: Square) -> bool:
+    growth = now.half / before.half
+    far = float(np.linalg.norm(now.centre - before.centre)) > JUMP * max(now.half, before.half)
+    return far or not 1 / GROWTH < growth < GROWTH
+
+
+def _carried(square: Square, anchor: Square, base: Square) -> Square:
+    """``square`` under the similarity that lays ``anchor`` onto ``base``."""
+    ratio, turn = base.half / anchor.half, base.turn @ anchor.turn.T
+    return Square(base.centre + ratio * turn @ (square.centre - anchor.centre), ratio * square.half, turn @ square.turn)
 
 
 def to_reference(motion: Motion, squares: Sequence[Square], reference: Square) -> Motion:

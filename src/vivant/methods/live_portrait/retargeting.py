@@ -4,7 +4,8 @@ Where the released code is mended:
 - eye and lip retargeting add to the driven motion; there they replace it, and the head stops moving;
 - the eye target is the mean of both eyes of the driver; there it is the left one;
 - "silent lips" silences the lips only; there every other expression goes too, and the head shakes;
-- everything the stage II nets add to a source video is filtered over time; there the frames are on their own.
+- everything the stage II nets add to a source video is filtered over time; there the frames are on their own;
+- a driver who walks away or comes near does not push the portrait out of its square, where nothing could be painted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vivant.core.errors import ConfigError
-from vivant.methods.live_portrait.algebra import motion_multiplier
+from vivant.methods.live_portrait.algebra import bounded, motion_multiplier
 from vivant.methods.live_portrait.config import Config, MotionSpace, Options
 from vivant.methods.live_portrait.edits import check_sliders, edit_motion
 from vivant.methods.live_portrait.gaze import Gaze
@@ -29,6 +30,8 @@ from vivant.nn.smoothing import KalmanFilter
 MAX_RATIO = 0.8  # training range of the targets: 0..0.8 (paper, appendix on retargeting)
 OPEN_LIPS = 0.03  # an inner lip ratio above this counts as an open mouth
 NET_NOISE = 10.0  # the deltas of the nets tremble more than measured motion: their variance over ``smoothing``
+_TRAVEL = 0.3, 0.5  # half sides of the square that a still's head is moved: as driven, at most
+_GROWTH = 0.15, 0.3  # the same for the change of its size
 SMALL_EYES, USUAL_EYES = 0.18, 0.39  # released target of steady eyes when the first frame shows them nearly closed
 
 
@@ -211,9 +214,10 @@ class Retargeter:
             turn = driver.rotation @ first.rotation.transpose(1, 2)
             rotation = turn @ base.rotation if relative else driver.rotation
         if pose and self._still:
-            translation = translation + driver.translation - first.translation if relative else driver.translation
+            travel = bounded(driver.translation - first.translation, *_TRAVEL)
+            translation = (translation if relative else first.translation) + travel
         if relative and self._still and options.region == "all":
-            scale = scale * driver.scale / first.scale
+            scale = scale * (1 + bounded(driver.scale / first.scale - 1, *_GROWTH))
         exp = base.exp if self._turns is None else base.exp + self._turns.carried(base.rotation, rotation)
         exp = exp.expand(count, *exp.shape[1:])
         return Motion(
