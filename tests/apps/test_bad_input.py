@@ -126,6 +126,9 @@ def test_outputs_that_cannot_be_written(refused, tmp_path, portrait_path, driver
     (tmp_path / "folder.mp4").mkdir()
     assert "file" in refused(*words, "-o", tmp_path / "file" / "out.mp4")
     assert "folder" in refused(*words, "-o", tmp_path / "folder.mp4")
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "00000.png").write_text("kept")
+    assert "or a new folder for pictures" in refused(*words, "-o", tmp_path / "frames")
     assert ".xyz" in refused(*words, "-o", tmp_path / "out.xyz")
     assert "exists already" in refused(*words, "-o", tmp_path / "old.mp4", "--no-overwrite")
     assert (tmp_path / "old.mp4").read_text() == "kept"
@@ -229,16 +232,26 @@ def test_the_output_may_not_be_an_input(refused, tmp_path, portrait_path, driver
     driver.write_bytes(driver_path.read_bytes())
     text = refused("animate", "-s", portrait_path, "-d", driver, "-o", driver, *TINY)
     assert "also an input" in text and driver.read_bytes() == driver_path.read_bytes()
+    sound = refused("animate", "-s", portrait_path, "-a", driver, "-o", driver, *TINY)
+    assert "also an input" in sound and driver.read_bytes() == driver_path.read_bytes()
 
 
 @pytest.mark.parametrize(
-    "name, said", [("out.xyz", "unknown suffix '.xyz'"), ("out.png", "more frames than the image")]
-)
+    "name, said",
+    [
+        ("out.xyz", "unknown suffix '.xyz'"), ("out.png", "more frames than the image"), (".mp4", "is no output"),
+        ("out.safetensors", "unknown suffix '.safetensors'"),
+    ],
+)  # fmt: skip
 def test_an_impossible_output_is_refused_before_the_driver_is_read(
     refused, tmp_path, portrait_path, driver_path, monkeypatch, name, said
 ):
     monkeypatch.setattr("vivant.pipelines.animate.read_motion", None)
     assert said in refused("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / name, *TINY)
+
+
+def test_a_name_that_begins_with_a_dash(refused):
+    assert "is written ./-name" in refused("animate", "-s", "-me.jpg", "-d", "talk.mp4")
 
 
 def test_motion_that_cannot_be_saved_is_told_first(refused, tmp_path, portrait_path, driver_path):

@@ -52,6 +52,15 @@ def test_the_record_repeats_the_run(portrait_path, driver_path, tmp_path):
     assert str(tmp_path) not in json.dumps(record)
 
 
+def test_a_result_never_replaces_what_it_is_made_from(portrait_path, driver_path, tmp_path):
+    driver = tmp_path / "talk.mp4"
+    driver.write_bytes(driver_path.read_bytes())
+    result = vivant.animate(portrait_path, driver, **TINY)
+    with pytest.raises(MediaError, match="also an input"):
+        result.save(driver)
+    assert driver.read_bytes() == driver_path.read_bytes() and len(list(tmp_path.iterdir())) == 1
+
+
 def test_same_seed_same_frames_and_frames_can_be_read_again(portrait, driver_frames):
     clip = Clip(driver_frames[:2], Fraction(25), (288, 288), 2)
     first = vivant.animate(portrait, clip, seed=5, **TINY)

@@ -59,7 +59,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError; called by argparse for unknown or missing arguments."""
-        raise ConfigError(f"{message[:1].upper()}{message[1:]}: see {self.prog} --help.")
+        hint = " (a name that begins with a dash is written ./-name)" if "expected one argument" in message else ""
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}{hint}: see {self.prog} --help.")
 
 
 class Terminated(BaseException):

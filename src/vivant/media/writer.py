@@ -163,7 +163,8 @@ def output_suffix(path: PathLike) -> str:
     """
     text = os.fspath(path)
     suffix = Path(text).suffix.lower()
-    if not Path(text).name:
+    name = Path(text).name
+    if not name or name.lower() in (*MOVIE_FORMATS, ".gif"):  # a suffix alone would be a hidden folder of PNG files
         raise MediaError(f"'{text}' is no output: give a name such as out.mp4, out.gif or a new folder.")
     if text.endswith(("/", os.sep)) or not suffix:
         return ""

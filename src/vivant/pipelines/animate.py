@@ -137,9 +137,9 @@ def animate(
     """
     if save_motion is not None:
         check_motion_output(save_motion)
-    for written in (output, save_motion):
+    for written, motion in ((output, False), (save_motion, True)):
         if written is not None:
-            check_output(written, overwrite, (source, driving))
+            check_output(written, overwrite, (source, driving, audio, keypoints, weights), motion)
     if not 0 <= quality <= 51:
         raise ConfigError(f"The quality {quality} is out of range: give 0 (best, largest) to 51.")
     saying = saying_of(text, voice, language)

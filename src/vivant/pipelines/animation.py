@@ -65,9 +65,9 @@ class Animation:
         of H.264, 0 (largest) to 51. The file appears complete or not at all.
 
         Raises:
-            MediaError: the path cannot be written, or an image is asked for but there are more frames.
+            MediaError: the path cannot be written or is an input, or an image is asked for but there are more frames.
         """
-        target = check_output(path, overwrite)
+        target = check_output(path, overwrite, self.request.get("inputs", {}).values())
         begin = time.perf_counter()
         frames = bar(self.render(), self.count, "render", progress)
         if target.suffix.lower() in IMAGE_SUFFIXES:

@@ -91,10 +91,13 @@ def as_fps(value: float | int | str | Fraction | None) -> Fraction | None:
     return fps
 
 
-def check_output(path: str | os.PathLike[str], overwrite: bool = True, inputs: Iterable[Any] = ()) -> Path:
+def check_output(
+    path: str | os.PathLike[str], overwrite: bool = True, inputs: Iterable[Any] = (), motion: bool = False
+) -> Path:
     """The output path, its folder made and tried out, before any work is done for it.
 
-    ``inputs``: what the output is made from; a file among them is never replaced.
+    ``inputs``: what the output is made from; a file among them is never replaced. ``motion``: the output is saved
+    motion or poses.
 
     Raises:
         MediaError: it is a folder with something in it, one of the inputs, exists and may not be replaced, has an
@@ -105,13 +108,16 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = True, inputs: I
 
     target = Path(path)
     if target.is_dir() and (target.suffix or any(target.iterdir())):
-        raise MediaError(f"The output {target} is a folder: name a file in it, for example {target / 'out.mp4'}.")
+        raise MediaError(
+            f"The output {target} is a folder that holds files: name a file in it, for example {target / 'out.mp4'}, "
+            "or a new folder for pictures."
+        )
     if target.exists() and not target.is_dir():
         if any(is_path(value) and Path(value).exists() and target.samefile(value) for value in inputs):
             raise MediaError(f"The output {target} is also an input, which it would replace: choose another name.")
         if not overwrite:
             raise MediaError(f"The output {target} exists already: choose another name or allow --overwrite.")
-    if target.suffix.lower() not in (*IMAGE_SUFFIXES, *MOTION_SUFFIXES):
+    if target.suffix.lower() not in (*IMAGE_SUFFIXES, *(MOTION_SUFFIXES if motion else ())):
         output_suffix(path)
     Staged(target, folder=not target.suffix)
     return target

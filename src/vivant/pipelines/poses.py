@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, keep and draw as asked."""
     for path in args.output:
-        check_output(path, True, (args.source,))
+        check_output(path, True, (args.source, args.fit), motion=True)
         if Path(path).suffix.lower() == ".pkl":
             raise ConfigError("Poses are kept as .safetensors: name such a file.")
     _check(args)
