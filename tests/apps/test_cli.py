@@ -157,3 +157,15 @@ def test_warnings_of_other_packages_stay_inside(capsys):
     _show_warning("theirs", UserWarning, "/home/vivant/venv/lib/site-packages/torch/nn/functional.py", 1)
     _show_warning("ours", UserWarning, str(PACKAGE / "media" / "decode.py"), 1)
     assert capsys.readouterr().err == "vivant: warning: ours\n"
+
+
+def test_the_last_word_stands_on_its_own_line(capsys, tmp_path, portrait_path, driver_path, monkeypatch):
+    from vivant.media.writer import VideoWriter
+
+    def stopped(self, frame):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VideoWriter, "write", stopped)
+    words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", "--preset", "tiny")
+    assert main([str(word) for word in words]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "vivant: Stopped; unfinished output was removed."

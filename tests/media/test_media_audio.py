@@ -8,9 +8,10 @@ from media_makers import flat, tone, write_sound, write_video
 
 from vivant.core.clip import Audio
 from vivant.core.errors import MediaError
-from vivant.media.audio import FileAudio, audio_blocks, mix_to_mono, read_audio, stream_audio
+from vivant.media.audio import FileAudio, audio_blocks, in_floats, mix_to_mono, read_audio, stream_audio
 from vivant.media.video import open_clip, probe
 from vivant.media.writer import VideoWriter
+from vivant.pipelines.controls import as_sound
 
 KINDS = [
     ("a.wav", "pcm_u8", "u8", "mono", 8000, 0.01),
@@ -144,3 +145,13 @@ def test_probe_of_sound(tmp_path):
     assert info.size is None and info.fps is None and info.count is None
     with pytest.raises(MediaError, match="no pictures"):
         open_clip(tmp_path / "a.wav")
+
+
+def test_samples_may_be_whole_numbers_as_files_hold_them():
+    floats = np.array([[-1.0], [0.0], [0.5]], np.float32)
+    for whole in (np.int16([-32768, 0, 16384]), np.int32([-(2**31), 0, 2**30]), np.uint8([0, 128, 192])):
+        np.testing.assert_allclose(in_floats(whole[:, None]), floats)
+        np.testing.assert_allclose(next(audio_blocks(Audio(whole[:, None], 8000), 8000)), floats)
+        np.testing.assert_allclose(as_sound(whole, "audio").samples, floats)
+    with pytest.raises(MediaError, match="int16 as files hold"):
+        as_sound(np.array(["a"]), "audio")

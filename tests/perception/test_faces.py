@@ -135,3 +135,13 @@ def test_a_bowed_head_is_not_taken_upside_down(finder, bowed):
     """The net sees this one a little more clearly the wrong way round."""
     (face,) = finder.find(bowed)
     assert abs(float(head_pose(face.landmarks).roll)) < 30
+
+
+def test_threads_may_share_a_finder(finder, woman, man):
+    from concurrent.futures import ThreadPoolExecutor
+
+    alone = [finder.find(picture, False)[0].landmarks for picture in (woman, man)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda picture: finder.find(picture, False)[0].landmarks, [woman, man] * 6))
+    for index, landmarks in enumerate(together):
+        np.testing.assert_array_equal(landmarks, alone[index % 2])

@@ -231,3 +231,9 @@ def test_reading_a_long_driver_does_not_fill_the_heap(pipe, driver_frames):
     before = resident()
     result = pipe.animate(driver_frames[0], Clip(driver_frames * 32, Fraction(25), (288, 288), 160))
     assert result.count == 160 and resident() - before < 60
+
+
+@pytest.mark.parametrize("face", [None, -1, "left", []])
+def test_a_face_that_is_none(portrait_path, driver_path, face):
+    with pytest.raises(ConfigError, match="is unknown: give largest, all or an index"):
+        vivant.animate(portrait_path, driver_path, face=face, **TINY)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,10 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _show_warning
             return _run(words)
     except VivantError as error:
+        _let_go(error)
         return _complain(str(error), error.exit_code)
-    except Terminated:
+    except Terminated as stop:
+        _let_go(stop)
         return _complain("Stopped; unfinished output was removed.", TERMINATED)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        _let_go(stop)
         return _complain("Stopped; unfinished output was removed.", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader left (for example head); nothing more can be said
@@ -164,6 +168,14 @@ def _unknown_argument(parser: argparse.ArgumentParser, command: str | None, stra
     near = difflib.get_close_matches(strange[0].partition("=")[0], shown, n=1)
     hint = f"did you mean {near[0]}?" if near else f"see {' '.join(filter(None, ['vivant', command]))} --help."
     return ConfigError(f"There is no argument '{strange[0]}': {hint}")
+
+
+def _let_go(error: BaseException | None) -> None:
+    """End what the frames of ``error`` still hold: a bar that is left half full would stand before the sentence on its
+    line and be drawn again after it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _complain(text: str, code: int) -> int:

@@ -125,7 +125,8 @@ def audio_blocks(audio: Audio, rate: int) -> Iterator[np.ndarray]:
     checked_rate(rate)
     if isinstance(audio, FileAudio):
         return audio.blocks(rate)
-    samples = np.asarray(audio.samples, dtype=np.float32)
+    samples = np.asarray(audio.samples)
+    samples = samples.astype(np.float32, copy=False) if samples.dtype.kind == "f" else in_floats(samples)
     samples = samples[:, None] if samples.ndim == 1 else samples
     if samples.ndim != 2 or not 1 <= samples.shape[1] <= 64:
         raise MediaError(f"Sound must be (samples, channels), but an array of shape {samples.shape} came.")
@@ -240,12 +241,23 @@ def _floats(frame: Any, channels: int, rate: int) -> np.ndarray:
         parts = [out.to_ndarray() for out in (*resampler.resample(frame), *resampler.resample(None))]
         return _clean(np.concatenate(parts, axis=1)) if parts else np.zeros((channels, 0), np.float32)
     values = frame.to_ndarray()
-    block = values if frame.format.is_planar else values.reshape(-1, channels).T
-    if block.dtype.kind == "f":
-        return _clean(block.astype(np.float32))
-    if block.dtype.kind == "u":
-        return block.astype(np.float32) / 128.0 - 1.0
-    return (block / -float(np.iinfo(block.dtype).min)).astype(np.float32)
+    return in_floats(values if frame.format.is_planar else values.reshape(-1, channels).T)
+
+
+def in_floats(samples: np.ndarray) -> np.ndarray:
+    """Samples of any shape as float32: whole numbers as files store them (unsigned: 8 bits) scaled to -1..1, floats as
+    they are with what is no number as 0.
+
+    Raises:
+        MediaError: they are no numbers.
+    """
+    if samples.dtype.kind == "f":
+        return _clean(samples.astype(np.float32))
+    if samples.dtype == np.uint8:
+        return samples.astype(np.float32) / 128.0 - 1.0
+    if samples.dtype.kind == "i":
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    raise MediaError(f"Sound of {samples.dtype} cannot be heard: give float samples in -1..1, or int16 as files hold.")
 
 
 def _frames(container: Any, stream: Any, path: Path) -> Iterator[Any]:

@@ -21,7 +21,7 @@ MIN_SIDE = 8  # pixels; nothing smaller can hold a face
 
 
 class FaceFinder:
-    """Finds faces in pictures. Not safe to call from two threads at once."""
+    """Finds faces in pictures."""
 
     def __init__(self, min_presence: float = 0.5, threads: int = 2, max_faces: int | None = None) -> None:
         """``min_presence``: faces below this score (0..1) are dropped. ``threads``: CPU threads of the nets.

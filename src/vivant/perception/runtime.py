@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +13,7 @@ from vivant.weights.assets import asset
 
 
 class Runtime:
-    """One net, ready to call. Not safe to call from two threads at once: give each thread its own."""
+    """One net, ready to call. Threads that call it at once wait for each other: LiteRT itself refuses the second."""
 
     def __init__(self, name: str, threads: int = 2) -> None:
         """Load the bundled file ``name``; ``threads`` is the number of CPU threads it may use.
@@ -26,13 +27,15 @@ class Runtime:
             self._net = Interpreter(model_path=str(asset(name)), num_threads=threads)
             self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]
+        self._one = threading.Lock()
         self._outputs = [detail["index"] for detail in self._net.get_output_details()]
 
     def __call__(self, value: np.ndarray) -> list[np.ndarray]:
         """All outputs for the input ``value`` (float32, in the file's own shape)."""
-        self._net.set_tensor(self._input, value)
-        self._net.invoke()
-        return [self._net.get_tensor(index) for index in self._outputs]
+        with self._one:
+            self._net.set_tensor(self._input, value)
+            self._net.invoke()
+            return [self._net.get_tensor(index) for index in self._outputs]
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def parse_choice(choice: FaceChoice) -> FaceChoice:
         return choice
     try:
         index = int(choice)
-    except ValueError:
+    except (TypeError, ValueError):
         index = -1
     if index < 0:
         raise ConfigError(f"The face '{choice}' is unknown: give largest, all or an index from 0 (0 is the largest).")

@@ -95,8 +95,9 @@ def as_sound(value: Sound, role: str) -> Audio:
         return value.audio
     if isinstance(value, np.ndarray):
         from vivant.core.speech import SPEECH_RATE
+        from vivant.media.audio import in_floats
 
-        return Audio(value if value.ndim > 1 else value[:, None], SPEECH_RATE)
+        return Audio(in_floats(value if value.ndim > 1 else value[:, None]), SPEECH_RATE)
     if not is_path(value):
         raise MediaError(f"The {role} is a {type(value).__name__}: give a path, an Audio or samples at 16 kHz.")
     from vivant.media.audio import FileAudio
