@@ -5,11 +5,13 @@ from dataclasses import fields
 import pytest
 import torch
 from portraits import motion
+from torch import nn
 
 from vivant.core.errors import ConfigError
 from vivant.methods.live_portrait.algebra import rotation_matrix
-from vivant.methods.live_portrait.config import LITE_LANDMARKS, Sliders
+from vivant.methods.live_portrait.config import LITE_LANDMARKS, PRESETS, Options, Sliders
 from vivant.methods.live_portrait.edits import check_sliders, edit_motion, expression_edit, head_angles
+from vivant.methods.live_portrait.retargeting import Retargeter
 
 
 def published(**sliders: float) -> dict[tuple[int, int], float]:
@@ -118,3 +120,27 @@ def test_every_slider_does_something() -> None:
             for value in item.metadata["range"]:
                 edited = edit_motion(source, Sliders(**{item.name: value}), family)
                 assert value == 0 or (edited.keypoints() - source.keypoints()).abs().max() > 1e-4, (family, item.name)
+
+
+class MovesAll(nn.Module):
+    """A net of stage II that moves every keypoint, as trained ones do."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__()
+        self.points = points
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(rows), 3 * self.points), 0.1)
+
+
+@pytest.mark.parametrize(
+    "slider, moved", [("lip_ratio", {*range(10), 29}), ("eyes_ratio", {*range(10, 28)}), ("published", {*range(21)})]
+)
+def test_a_target_for_the_mouth_leaves_the_eyes_and_the_other_way_round(slider: str, moved: set[int]) -> None:
+    config = PRESETS["tiny-published" if slider == "published" else "tiny"]
+    source = motion(1, config.space.keypoints)
+    nets = nn.ModuleDict({name: MovesAll(config.space.keypoints) for name in ("retarget_eye", "retarget_mouth")})
+    wanted = Sliders(lip_ratio=0.7) if slider == "published" else Sliders(**{slider: 0.7})
+    edited = Retargeter(nets, config, Options(stitching=False, sliders=wanted), source).edit(source)
+    change = (edited - source.keypoints())[0].abs().sum(-1)
+    assert {k for k, value in enumerate(change.tolist()) if value > 1e-3} == moved

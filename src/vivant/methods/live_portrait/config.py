@@ -42,6 +42,14 @@ class MotionSpace:
     rigid: tuple[int, ...] = ()
     neutral_expression: dict[int, tuple[float, float, float]] = field(default_factory=dict)
 
+    def moved_by(self, net: str) -> tuple[int, ...]:
+        """Keypoints that a net of stage II may move: the mouth's lips and jaw, the eyes' lids, irises and brows; where
+        keypoints are not named, all."""
+        if not self.rigid or net == "stitching":
+            return tuple(range(self.keypoints))
+        others = {*self.lips, *self.rigid}
+        return self.lips if net == "retarget_mouth" else tuple(k for k in range(self.keypoints) if k not in others)
+
     @property
     def gaze_rows(self) -> Parts:
         """Keypoints of :data:`GAZE_LANDMARKS`, empty where not named."""

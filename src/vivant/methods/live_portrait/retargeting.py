@@ -290,5 +290,6 @@ class Retargeter:
     def _ask(self, net: str, x_s: Tensor, now: Tensor, target: Tensor) -> Tensor:
         """Delta (B, K, 3) of an MLP for x_s (1 or B rows), the present ratios and the target ratio (B, 1)."""
         rows = torch.cat([value.expand(len(target), -1) for value in (x_s.flatten(1), now)], dim=1)
-        delta = self._nets[net](torch.cat([rows, target.clamp(0, MAX_RATIO)], dim=1))
-        return delta.reshape(len(target), -1, 3)
+        delta = self._nets[net](torch.cat([rows, target.clamp(0, MAX_RATIO)], dim=1)).reshape(len(target), -1, 3)
+        moved = list(self._config.space.moved_by(net))
+        return torch.zeros_like(delta).index_copy(1, torch.tensor(moved, device=delta.device), delta[:, moved])
