@@ -169,3 +169,13 @@ def test_on_a_local_ray_cluster(desk):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=200)
     assert ran.returncode == 1 and "2 done, 0 done before, 1 failed" in ran.stdout, ran.stderr[-2000:]
+
+
+def test_what_failed_stands_on_a_line_of_its_own_beside_the_bar(desk, capsys):
+    write_list(desk, BROKEN)
+    words = ["animate", "--batch", str(desk / "jobs.jsonl"), "-o", str(desk / "out"), "--preset", "tiny"]
+    assert main(words) == 1
+    lines = [part for line in capsys.readouterr().err.splitlines() for part in line.split("\r")]
+    assert any(line.startswith("vivant: line 1: ") for line in lines)
+    assert main(words) == 1
+    assert "0job" not in capsys.readouterr().err, "no bar where nothing is to do"

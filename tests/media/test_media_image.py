@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 from vivant.core.errors import MediaError
 from vivant.media import image as image_module
 from vivant.media.image import read_image, write_image
+from vivant.media.video import open_clip, probe
 
 
 def sentence(error: pytest.ExceptionInfo[MediaError], path) -> str:
@@ -178,3 +179,12 @@ def test_a_failed_write_keeps_the_older_file(tmp_path, monkeypatch):
     with pytest.raises(MediaError, match="No space left"):
         write_image(path, flat(1))
     assert [file.name for file in tmp_path.iterdir()] == ["out.png"] and read_image(path)[0, 0, 0] == 9
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_a_photo_of_a_phone_in_heic_says_what_to_do(tmp_path, brand):
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(500))
+    for read in (read_image, open_clip, probe):
+        with pytest.raises(MediaError, match="is a HEIC photo, which cannot be read: save or export it as JPEG"):
+            read(path)

@@ -37,6 +37,7 @@ _WRITE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 _WIDE_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _OPENING = threading.Lock()
 
 
@@ -66,6 +67,10 @@ def open_picture(file: Path) -> Image.Image:
         try:
             picture = Image.open(file)
         except Exception as error:  # damaged headers raise many kinds
+            if is_heif(_head(file)):
+                raise MediaError(
+                    f"'{file}' is a HEIC photo, which cannot be read: save or export it as JPEG first."
+                ) from error
             raise MediaError(
                 f"'{file}' cannot be read as a picture: give a JPEG, PNG, WebP, BMP, TIFF or GIF file."
             ) from error
@@ -79,6 +84,17 @@ def open_picture(file: Path) -> Image.Image:
             "accepted: scale it down first."
         )
     return picture
+
+
+def is_heif(head: bytes) -> bool:
+    """Whether the first 12 bytes are those of the container that phones keep photos in (HEIC, sometimes AVIF). FFmpeg
+    would show a single tile of such a photo as a video."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(12)
 
 
 def picture_to_rgb(picture: Image.Image, file: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vivant.core.errors import MediaError
 from vivant.media.files import DamagedMediaWarning, reason
-from vivant.media.image import IMAGE_SUFFIXES, open_picture, picture_to_rgb, read_image
+from vivant.media.image import IMAGE_SUFFIXES, is_heif, open_picture, picture_to_rgb, read_image
 from vivant.media.timeline import choose_rate, hold
 
 _ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
@@ -24,10 +24,11 @@ _UNSAID = Fraction(1, 10)
 
 
 def is_picture(file: Path) -> bool:
-    """Whether the first bytes are those of a picture format (JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF)."""
+    """Whether the first bytes are those of a picture format (JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF, HEIC)."""
     with file.open("rb") as stream:
         head = stream.read(16)
-    return head.startswith(_SIGNATURES) or head[8:12] == b"WEBP" or head[4:12] in (b"ftypavif", b"ftypavis")
+    known = head.startswith(_SIGNATURES) or head[8:12] == b"WEBP" or head[4:12] in (b"ftypavif", b"ftypavis")
+    return known or is_heif(head)
 
 
 class StillFrames:

@@ -177,7 +177,7 @@ def run_batch(
             else:
                 tasks.append(task)
         done = 0
-        for result in bar(chosen.run(work, tasks, _lost), len(tasks), "batch", progress, "job"):
+        for result in bar(chosen.run(work, tasks, _lost), len(tasks), "batch", progress and bool(tasks), "job"):
             done, failed = done + (not result.problem), failed + bool(result.problem)
             _note(state, result)
     return Summary(done, before, failed)
@@ -221,7 +221,9 @@ def _note(state: Any, result: Result) -> None:
 
 
 def _tell(task: Task, text: str) -> None:
-    print(f"vivant: line {task.line}: {text}", file=sys.stderr)
+    from tqdm import tqdm
+
+    tqdm.write(f"vivant: line {task.line}: {text}", file=sys.stderr)  # on a line of its own, above the bar
 
 
 def _cut_short(path: Path) -> bool:
