@@ -169,3 +169,11 @@ def test_the_last_word_stands_on_its_own_line(capsys, tmp_path, portrait_path, d
     words = ("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", "--preset", "tiny")
     assert main([str(word) for word in words]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "vivant: Stopped; unfinished output was removed."
+
+
+@pytest.mark.parametrize("words", [("--neutral-frame", "soon"), ("--smoothing", "-1"), ("--smoothing", "nan")])
+def test_impossible_options_are_refused_before_the_driver_is_read(
+    refused, tmp_path, portrait_path, driver_path, monkeypatch, words
+):
+    monkeypatch.setattr("vivant.pipelines.animate.read_motion", None)
+    refused("animate", "-s", portrait_path, "-d", driver_path, "-o", tmp_path / "out.mp4", "--preset", "tiny", *words)

@@ -205,6 +205,8 @@ def run(pipe: Pipeline, request: Request) -> Animation:
     if makes_frames(pipe.generator):
         return directed(pipe, request)
     begin = time.perf_counter()
+    if hasattr(pipe.generator, "check"):
+        pipe.generator.check(request.options, request.reference)
     clip = as_clip(request.source, "source")
     driver = open_driver(pipe.spec, request.driving, pipe.config.family == "published")
     if request.output is not None:

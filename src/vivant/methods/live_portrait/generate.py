@@ -23,7 +23,7 @@ from vivant.methods.live_portrait.config import Config, Options
 from vivant.methods.live_portrait.motion import CausalFilter, Motion, MotionRows, MotionTemplate, Smoother, check_space
 from vivant.methods.live_portrait.painter import Painter, Portrait
 from vivant.methods.live_portrait.prepare import Trail, held
-from vivant.methods.live_portrait.reference import find_reference, reference_motion
+from vivant.methods.live_portrait.reference import check_choice, find_reference, reference_motion
 from vivant.methods.live_portrait.retargeting import SMALL_EYES, USUAL_EYES, Retargeter, check_options
 from vivant.methods.live_portrait.told import ToldDriver
 from vivant.methods.live_portrait.turns import turns_of
@@ -60,6 +60,16 @@ class Generator:
     def dtype(self) -> torch.dtype:
         """Precision of appearance, warp and decoder; it grows where a picture broke."""
         return self._painter.dtype
+
+    @staticmethod
+    def check(options: Options, reference: int | str = "first") -> None:
+        """Refuse what makes no sense whatever the driver shows, before it is read.
+
+        Raises:
+            ConfigError: options or reference make no sense.
+        """
+        check_options(options)
+        check_choice(reference)
 
     def motion(self, crops: Iterable[FaceCrop | None], fps: Fraction | float = Fraction(25)) -> MotionTemplate:
         """The motion of a driver, frame by frame, told in the square of its first crop.

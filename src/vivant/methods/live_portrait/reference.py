@@ -21,20 +21,30 @@ def neutral_expression(space: MotionSpace) -> Tensor:
     return neutral
 
 
+def check_choice(choice: int | str) -> None:
+    """Refuse a neutral frame that no driver has.
+
+    Raises:
+        ConfigError: neither "first", "auto" nor a number from 0.
+    """
+    number = isinstance(choice, int) and not isinstance(choice, bool) and choice >= 0
+    if not number and choice not in ("first", "auto"):
+        raise ConfigError(f"Reference '{choice}' is unknown: use first, auto or a frame number from 0.")
+
+
 def find_reference(template: MotionTemplate, choice: int | str) -> int:
     """Number of the driver's neutral frame: a number, "first", or "auto": frontal, closed lips, open eyes.
 
     Raises:
         ConfigError: no such frame or choice.
     """
+    check_choice(choice)
     if choice == "first":
         return 0
-    if isinstance(choice, int) and not isinstance(choice, bool):
-        if not 0 <= choice < len(template):
+    if isinstance(choice, int):
+        if choice >= len(template):
             raise ConfigError(f"Reference frame {choice} does not exist: the driver has {len(template)} frames.")
         return choice
-    if choice != "auto":
-        raise ConfigError(f"Reference '{choice}' is unknown: use first, auto or a frame number.")
     motion = template.motion()
     cost = torch.stack(head_angles(motion.rotation)).abs().sum(0)
     eyes, lip = motion.eyes.nan_to_num(0).mean(1), motion.lip.nan_to_num(0)[:, 0]
