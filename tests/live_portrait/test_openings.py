@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
+from vivant.controls.crop import crop_face
 from vivant.methods.live_portrait.config import LITE_LANDMARKS, PRESETS, Options
 from vivant.methods.live_portrait.model import build_modules
 from vivant.methods.live_portrait.motion import Motion
+from vivant.methods.live_portrait.openings import Openings
 from vivant.methods.live_portrait.retargeting import Retargeter
+from vivant.perception.faces import FaceFinder
+from vivant.pipelines.load import load
 
 ROW = {point: row for row, point in enumerate(LITE_LANDMARKS)}
 
@@ -107,3 +113,25 @@ def test_several_frames_are_the_frames_one_by_one() -> None:
         together = retargeter.drive(source, both)
         single = torch.cat([retargeter.drive(source, f) for f in frames])
     assert torch.allclose(together, single, atol=1e-6)
+
+
+UPPER_FACE = (4, 5, 6, 195, 197, 33, 133, 362, 263, 127, 356, 143, 372, 117, 346, 119, 348, 10, 67, 297, 54, 284)
+
+
+@torch.inference_mode()
+def test_the_shipped_warp_does_not_nod_when_lips_part(portrait: np.ndarray) -> None:
+    generator = load("live-portrait", preset="lite", dtype="fp32").generator
+    crop = crop_face(portrait, FaceFinder().find(portrait)[0], 1.8, -0.033, 256, True, "mesh")
+    seen, warp = generator._painter.portrait([crop]), generator.modules["warping_module"]
+    x_s, eyes = seen.motion.keypoints(), seen.motion.canonical[0, [ROW[33], ROW[263]]]
+    gap = 0.2 * float((eyes[0] - eyes[1]).norm() * seen.motion.scale)
+    lips = Openings(generator.config.space, True, None, torch.device("cpu"))
+    x_d = lips.parted(x_s, torch.full((1, 3), gap), seen.motion)
+    flow = warp(seen.features, x_s, x_d)["out"]["flow"].permute(0, 3, 1, 2)
+    points = torch.from_numpy(crop.landmarks[list(UPPER_FACE)].astype(np.float32)) / 128
+    places = points[None, None, :, :2] - 1
+    down = places[0, 0, :, 1] - grid_sample(flow, places, align_corners=False)[0, 1, 0]
+    # what lies nearer goes further down when a head nods; the rest of the motion is a shift, a tilt and a size
+    known = torch.cat([-points[:, 2:], points[:, :2], torch.ones(len(points), 1)], 1)
+    nod = torch.linalg.lstsq(known, down[:, None]).solution[0, 0].rad2deg()
+    assert abs(float(nod)) < 0.5

@@ -17,10 +17,11 @@ from torch import Tensor
 from vivant.methods.live_portrait.config import MotionSpace
 from vivant.methods.live_portrait.motion import Motion
 
-# (upper, lower) mesh landmarks; outer lips and chin follow the middle of the lips by the share that is given
+# (upper, lower) mesh landmarks; outer lips and chin follow the middle of the lips by the share that is given. That of
+# the chin is small: lips and chin that go down together look to the warp like a nod (half the gap: a nod of a degree).
 _LIPS = ((13, 14), (81, 178), (311, 402))
 _UPPER_SHARE = 0.3
-_FOLLOW = ((0, -_UPPER_SHARE), (17, 1 - _UPPER_SHARE), (152, 0.5))
+_FOLLOW = ((0, -_UPPER_SHARE), (17, 1 - _UPPER_SHARE), (152, 0.1))
 # upper points of each eye above its lower lid, and how far above it each still stands when the eye is shut
 _EYES = (((159, 160, 158), 145), ((386, 387, 385), 374))
 _SHUT = (0.0, 0.25, 0.25)
