@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,8 +102,10 @@ def nodes():
     module = importlib.util.module_from_spec(where)
     sys.modules["vivant_comfyui"] = module
     where.loader.exec_module(module)  # as ComfyUI loads a folder of custom_nodes
-    extension = asyncio.run(module.comfy_entrypoint())
-    yield {node.define_schema().node_id: node for node in asyncio.run(extension.get_node_list())}
+    with ThreadPoolExecutor(1) as elsewhere:  # another test's browser may keep a loop in this thread
+        extension = elsewhere.submit(asyncio.run, module.comfy_entrypoint()).result()
+        nodes = elsewhere.submit(asyncio.run, extension.get_node_list()).result()
+    yield {node.define_schema().node_id: node for node in nodes}
     for name, old in before.items():
         sys.modules.pop(name, None)
         if old is not None:

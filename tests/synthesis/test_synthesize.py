@@ -172,7 +172,7 @@ def test_check_draws_sheets_and_numbers(stills, tmp_path, capsys):
         (["--test-share", "-0.1", "--val-share", "0.2"], "0..1"),
         (["--size", "50"], "divisible by 4"), (["--fps", "x"], "frame rate"),
         (["--motion", "clips"], "--drivers"), (["--backgrounds", "2"], "0..1"), (["--frames", "1"], "at least 2"),
-        (["--held-out", "/nowhere"], "one name a line"), (["--quality", "99"], "Quality"),
+        (["--held-out", "/nowhere"], "list of names"), (["--quality", "99"], "Quality"),
         (["--motion", "speech", "--engines", "klingon"], "speech engine"),
     ],
 )  # fmt: skip

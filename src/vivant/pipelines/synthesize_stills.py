@@ -288,7 +288,7 @@ def find_drivers(folder: Path, out: Path, licence: str, credit: str, held_out: S
 def _names(path: str | None) -> tuple[str, ...]:
     if not path:
         return ()
-    text = read_text(path, "The list of names, one name a line,", MediaError)
+    text = read_text(path, "The list of names", MediaError)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
