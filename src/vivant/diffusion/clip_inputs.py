@@ -24,7 +24,7 @@ def portrait(source: FaceCrop, size: int) -> Tensor:
     if image.shape[0] != size:
         smaller = image.shape[0] > size
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return images_of([image])
 
 
 def images_of(pictures: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Tensor:

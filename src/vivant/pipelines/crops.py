@@ -13,12 +13,11 @@ import numpy as np
 from vivant.controls.crop import Border, CropWindow, crop_face, crop_window, crop_with_window, warp_square
 from vivant.controls.smoothing import OneEuroFilter
 from vivant.core.clip import Clip
+from vivant.core.crops import jumped
 from vivant.core.errors import FaceError, MediaError
 from vivant.core.face import Face, FaceCrop
 from vivant.perception.tracking import follow
 from vivant.pipelines.choose import check_size
-
-JUMP, GROWTH = 0.25, 1.33  # sides of the window, and its sides' ratio, that neighbouring frames do not reach
 
 
 def crop_of(frame: np.ndarray, face: Face, view: Any, size: int) -> FaceCrop:
@@ -70,7 +69,7 @@ class SteadyWindow:
     def __call__(self, face: Face) -> CropWindow:
         """The window for the next frame's face."""
         window = crop_window(face.landmarks, self._view.scale, self._view.shift_y, self._view.points)
-        if self._last is not None and jumped(self._last, window):
+        if self._last is not None and jumped((self._last.centre, self._last.side), (window.centre, window.side)):
             self.reset()
         self._last = window
         self._unit = self._unit or window.side
@@ -82,12 +81,6 @@ class SteadyWindow:
     def _scale(self) -> np.ndarray:
         """Units in which the filter sees the numbers: the first window's side for lengths."""
         return np.array([self._unit] * 3 + [1.0, 1.0])
-
-
-def jumped(before: CropWindow, window: CropWindow) -> bool:
-    """Whether no head moves as far or grows as much in one frame: by half its size, by a third."""
-    far = float(np.linalg.norm(window.centre - before.centre)) > JUMP * max(window.side, before.side)
-    return far or not 1 / GROWTH < window.side / before.side < GROWTH
 
 
 def followed(frames: Iterable[np.ndarray], choice: str | int = "largest") -> Iterator[tuple[np.ndarray, Face | None]]:

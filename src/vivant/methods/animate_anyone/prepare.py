@@ -24,7 +24,7 @@ def person(source: FaceCrop, size: int) -> Tensor:
     if image.shape[0] != size:
         way = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_LANCZOS4
         image = cv2.resize(image, (size, size), interpolation=way)
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return images_of([image])
 
 
 def poses(controls: Controls, config: Config) -> np.ndarray:

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vivant.core.crops import jumped
 from vivant.core.errors import FaceError
 from vivant.core.face import FaceCrop
 from vivant.methods.live_portrait.algebra import decode_angles, rotation_matrix, shape_offsets, take_shape
 from vivant.methods.live_portrait.config import SEEN_LANDMARKS, MotionSpace, Parts
 from vivant.methods.live_portrait.motion import Motion
 
-JUMP = 0.5  # half sides of a square; farther apart in two frames, or of another size by GROWTH, are two scenes
-GROWTH = 1.33
 Features = Tensor | dict[str, Tensor]
 
 # (upper lid, lower lid, corner, corner) of the eyes left and right in the picture, and the inner lips with the corners
@@ -166,17 +165,13 @@ class Trail:
             FaceError: as :meth:`Square.of`.
         """
         now = Square.of(crop)
-        if self._last is not None and _jumped(self._last[0], now):
-            self._laid = now, self._last[1]
+        if self._last is not None:
+            before, last_told = self._last
+            if jumped((before.centre, 2 * before.half), (now.centre, 2 * now.half)):
+                self._laid = now, last_told
         told = now if self._laid is None else _carried(now, *self._laid)
         self._last = now, told
         return told
-
-
-def _jumped(before: Square, now: Square) -> bool:
-    growth = now.half / before.half
-    far = float(np.linalg.norm(now.centre - before.centre)) > JUMP * max(now.half, before.half)
-    return far or not 1 / GROWTH < growth < GROWTH
 
 
 def _carried(square: Square, anchor: Square, base: Square) -> Square:

@@ -10,7 +10,7 @@ Where the released code is mended:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,6 +54,13 @@ def check_options(options: Options) -> None:
         raise ConfigError(f"The gaze gain is {options.gaze_gain}: choose 0 (eyes stay) to 3; 1 is as told.")
     if options.batch < 1:
         raise ConfigError(f"The batch is {options.batch}: at least one frame is computed at once.")
+
+
+def marked(space: MotionSpace, keypoints: Sequence[int]) -> Tensor:
+    """(K, 1) mask: the rows of ``keypoints``."""
+    mask = torch.zeros(space.keypoints, 1, dtype=torch.bool)
+    mask[list(keypoints)] = True
+    return mask
 
 
 def transferred(space: MotionSpace, options: Options, still: bool) -> Tensor:
@@ -115,6 +122,7 @@ class Retargeter:
         self._friendly = options.driving == "expression-friendly" and options.relative and still and not single
         device = reference.exp.device
         self._mask = transferred(config.space, options, still).to(device)
+        self._moved = {net: marked(config.space, config.space.moved_by(net)).to(device) for net in self._nets}
         self._neutral = neutral_expression(config.space).to(device)
         self._turns = turns_of(config)
         self._openings = self._make_openings(rest_eyes, device) if not single else None
@@ -291,5 +299,4 @@ class Retargeter:
         """Delta (B, K, 3) of an MLP for x_s (1 or B rows), the present ratios and the target ratio (B, 1)."""
         rows = torch.cat([value.expand(len(target), -1) for value in (x_s.flatten(1), now)], dim=1)
         delta = self._nets[net](torch.cat([rows, target.clamp(0, MAX_RATIO)], dim=1)).reshape(len(target), -1, 3)
-        moved = list(self._config.space.moved_by(net))
-        return torch.zeros_like(delta).index_copy(1, torch.tensor(moved, device=delta.device), delta[:, moved])
+        return delta * self._moved[net]
