@@ -4,8 +4,9 @@
 
 DATA holds `grid/{s1,others}/` and `rig/{random,replay}/`; OUT becomes a data set (docs/training.md): manifest.jsonl,
 256 px clips at 25 frames a second, with sound where there is some, and labels. Faces of GRID are tracked; rendered
-clips bring exact landmarks. Held out ("test") as in prepare_lite_data.py, and every 20th clip of s1. What exists
-already is not made again.
+clips bring exact landmarks. Held out ("test") are stills and speakers as in prepare_lite_data.py, and every 20th clip
+of s1; what a held-out speaker says by a still of training is left out, so that a rendered person is in one split only
+and `vivant synthesize` can add clips. What exists already is not made again.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ def grid_clip(path: Path, out: Path, test: bool) -> Row | str:
     return _row(name, person, "test" if test or person in TEST_SPEAKERS else "train", "grid", path, GRID, count)
 
 
+def of_one_split(path: Path) -> bool:
+    """Whether still and speaker of a replay are for the same split, or the still, which decides, is held out."""
+    driver, _, still = path.stem.rpartition("__")
+    return held_out(still) or driver not in TEST_SPEAKERS
+
+
 def rendered_clip(path: Path, out: Path, group: str) -> Row:
     """Copy one rendered clip; its landmarks are known."""
     name = f"{group}_{path.stem}"
@@ -65,8 +72,8 @@ def rendered_clip(path: Path, out: Path, group: str) -> Row:
         neutral = np.zeros((len(points), 3), np.float16)
         pose = zero((count, 3)), np.ones(count, np.float32), zero((count, 2))
         write_labels(labels, Labels(landmarks, *pose, neutral, weight, points))
-    driver, _, still = path.stem.rpartition("__")
-    test = held_out(still) or driver in TEST_SPEAKERS
+    still = path.stem.rpartition("__")[2]
+    test = held_out(still)
     licence = (f"{MIT[0]} AND {GRID[0]}", f"{MIT[1]}; {GRID[1]}") if group == "replay" else MIT
     return _row(name, still, "test" if test else "train", group, path, licence, count)
 
@@ -94,7 +101,8 @@ def main() -> None:
     others = sorted((args.data / "grid" / "others").glob("*.mp4"))
     first = sorted((args.data / "grid" / "s1").glob("*.mp4"))
     first = first[:: max(1, len(first) // args.grid_clips)][: args.grid_clips]
-    rows = [rendered_clip(p, args.out, "replay") for p in tqdm(sorted((args.data / "rig" / "replay").glob("*.mp4")))]
+    replays = [p for p in sorted((args.data / "rig" / "replay").glob("*.mp4")) if of_one_split(p)]
+    rows = [rendered_clip(p, args.out, "replay") for p in tqdm(replays)]
     random = sorted((args.data / "rig" / "random").glob("*.mp4"))
     step = max(1, len(random) // max(1, args.rig_clips))
     rows += [rendered_clip(p, args.out, "rig") for p in tqdm(random[::step][: args.rig_clips])]
