@@ -181,7 +181,7 @@ def bench_modules(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from vivant.metrics.timing import machine
-    from vivant.pipelines.load import pick_device, pick_dtype
+    from vivant.pipelines.devices import pick_device, pick_dtype
 
     spec = get_method(args.method)
     preset = args.preset or spec.default_preset

@@ -16,8 +16,8 @@ import yaml
 from vivant.core.errors import ConfigError, MediaError
 from vivant.core.registry import all_methods, get_method
 from vivant.core.spec import MethodSpec
+from vivant.pipelines.devices import pick_device
 from vivant.pipelines.inputs import check_folder
-from vivant.pipelines.load import pick_device
 
 DEFAULT = "live-portrait"
 RULES = "one-person"

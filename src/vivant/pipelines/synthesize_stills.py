@@ -130,7 +130,7 @@ class Synthesis:
         return self.args.workers or (min(_ON_ONE_GPU, self.workers) if on_gpu else self.workers)
 
     def _on_gpu(self) -> bool:
-        from vivant.pipelines.load import pick_device
+        from vivant.pipelines.devices import pick_device
 
         return pick_device(self.args.device).startswith("cuda")
 

@@ -18,9 +18,10 @@ from vivant.apps.ui.work import Work
 from vivant.core.errors import ConfigError
 from vivant.core.face import Face
 from vivant.core.registry import DEFAULT_METHOD, get_method
+from vivant.pipelines.devices import pick_device
 from vivant.pipelines.edit import Editor
 from vivant.pipelines.jobs import Job, Models, run_job
-from vivant.pipelines.load import Pipeline, pick_device
+from vivant.pipelines.load import Pipeline
 from vivant.pipelines.options import unknown
 from vivant.pipelines.preview import Look, look
 from vivant.pipelines.virtual_camera import VirtualCamera

@@ -81,7 +81,7 @@ def plan_of(args: argparse.Namespace, view: View, names: Sequence[str] | None = 
     from vivant.metrics.measure import make_plan
     from vivant.metrics.nets.published import Store
     from vivant.metrics.probes.base import Lab
-    from vivant.pipelines.load import pick_device
+    from vivant.pipelines.devices import pick_device
 
     if min(args.batch, args.workers, args.threads) < 1:
         raise ConfigError("--batch, --workers and --threads must be 1 or more.")

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from vivant.metrics.results import write_json
     from vivant.metrics.sync_scorer import KINDS, sync_scorer
-    from vivant.pipelines.load import pick_device
+    from vivant.pipelines.devices import pick_device
 
     if args.audio and len(args.videos) > 1:
         raise ConfigError("--audio goes with one video: score the others in runs of their own.")
