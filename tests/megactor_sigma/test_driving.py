@@ -12,10 +12,11 @@ import torch
 from megactor_makers import FACE, SIDE, crop, landmarks, speech
 
 from vivant.core.controls import Controls
+from vivant.core.errors import ConfigError
 from vivant.core.facemesh import FACE_POINTS, SKULL
 from vivant.core.similarity import Similarity
 from vivant.methods.megactor_sigma.config import PRESETS, Options
-from vivant.methods.megactor_sigma.prepare import DrivingFrames, amplified, asked_drive
+from vivant.methods.megactor_sigma.prepare import DrivingFrames, amplified, anchored, asked_drive
 from vivant.methods.megactor_sigma.regions import chosen_mask, region_boxes, shown
 
 
@@ -57,6 +58,22 @@ def test_who_drives_by_what_is_given():
     assert asked_drive(both, Options(drive="both")) == (True, True)
     assert asked_drive(plain, Options(drive="mouth")) == (False, True)
     assert asked_drive(Controls(Fraction(25), 2, speech(2)), Options()) == (False, False)
+
+
+def test_speech_alone_is_steadied_by_the_portraits_own_eyes():
+    source, alone = crop(9), Controls(Fraction(25), 3, speech(3))
+    steady = replace(PRESETS["tiny"], anchor=True)
+    assert anchored(source, alone, Options(), PRESETS["tiny"]) is alone
+    assert anchored(source, alone, Options(anchor="none"), steady) is alone
+    for options, config in ((Options(), steady), (Options(anchor="portrait"), PRESETS["tiny"])):
+        found = anchored(source, alone, options, config)
+        assert found.driving == [source] and asked_drive(found, options) == (True, False)
+        pictures, _, drives = DrivingFrames(source, found, config, options).window(0, 3)
+        assert drives.all() and torch.equal(pictures[0], pictures[2]) and pictures[0].any()
+    driven = replace(alone, driving=[None] * 3)
+    assert anchored(source, driven, Options(), steady) is driven
+    with pytest.raises(ConfigError, match="--anchor"):
+        anchored(source, driven, Options(anchor="portrait"), steady)
 
 
 def test_similarities_are_found_composed_undone_and_amplified():

@@ -42,7 +42,8 @@ class Config:
 
     ``net``: sizes that both transformers share; its ``extra`` channels are the driven encoder's ``driven``, and with
     ``reference_input`` (ours, for small nets) the portrait's latent behind them. ``driven_widths``: of the driven
-    encoder. ``codec``: which latent codec. ``schedule``, ``prediction``: of the noise. ``window``, ``overlap``: frames
+    encoder. ``anchor``: where speech alone drives, the net is shown the portrait's own eyes in every frame. ``codec``:
+    which latent codec. ``schedule``, ``prediction``: of the noise. ``window``, ``overlap``: frames
     computed at once, and shared by neighbours. ``steps``, ``guidance``: what a run uses unless asked otherwise.
     """
 
@@ -51,6 +52,7 @@ class Config:
     driven: int = 4
     driven_widths: tuple[int, ...] = DRIVEN_WIDTHS
     reference_input: bool = False
+    anchor: bool = False
     codec: Literal["sd", "lite", "tiny"] = "sd"
     input_size: int = 512
     output_size: int = 512
@@ -85,6 +87,7 @@ PRESETS: dict[str, Config] = {
         driven=8,
         driven_widths=(3, 12, 24, 48, 64),
         reference_input=True,
+        anchor=True,
         codec="lite",
         input_size=256,
         output_size=256,
@@ -119,6 +122,13 @@ class Options(ClipOptions):
     drive: Literal["auto", "both", "eyes", "mouth"] = field(
         default="auto",
         metadata={"help": "what of the driver is shown to the net; auto: eyes if speech drives, too, else both"},
+    )
+    anchor: Literal["auto", "portrait", "none"] = field(
+        default="auto",
+        metadata={
+            "help": "what steadies the head where speech alone drives: the portrait's own eyes, shown as a driver that "
+            "keeps still, or nothing; auto: as the preset"
+        },
     )
     strength_visual: float = field(default=1.0, metadata={"help": "amplitude of the driver", "range": (0, 4)})
     strength_audio: float = field(default=1.0, metadata={"help": "amplitude of the speech", "range": (0, 10)})

@@ -20,7 +20,7 @@ from vivant.diffusion.clip_denoiser import ClipConditions, ClipDenoiser
 from vivant.diffusion.clip_generator import ClipGenerator
 from vivant.diffusion.clip_inputs import heard_windows, portrait, speech_features
 from vivant.methods.megactor_sigma.config import AudioConfig, Config, Options
-from vivant.methods.megactor_sigma.prepare import DrivingFrames, asked_drive
+from vivant.methods.megactor_sigma.prepare import DrivingFrames, anchored, asked_drive
 from vivant.nn.transformer import Strength
 from vivant.nn.video_dit import VideoDiT
 
@@ -64,6 +64,7 @@ class Generator(ClipGenerator):
         config = self.config
         if controls.driving is None and controls.speech is None:
             raise ConfigError("Nothing drives the portrait: give a driver (-d), speech (-a), or both.")
+        controls = anchored(source, controls, options, config)
         picture = portrait(source, config.output_size).to(self.device)
         features = speech_features(controls, config.audio.encoder)
         latent = _Latent(self.modules["codec"], picture)

@@ -10,6 +10,7 @@ Axis letters: F frames, S pixels of a side, h w latent grid.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import repeat
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vivant.core.controls import Controls
+from vivant.core.errors import ConfigError
 from vivant.core.face import FaceCrop
 from vivant.core.facemesh import FACE_POINTS, SKULL
 from vivant.core.similarity import Similarity
@@ -41,6 +43,23 @@ def asked_drive(controls: Controls, options: Options) -> Drive:
     if asked == "auto":
         asked = "eyes" if controls.speech is not None else "both"
     return Drive(asked in ("both", "eyes"), asked in ("both", "mouth"))
+
+
+def anchored(source: FaceCrop, controls: Controls, options: Options, config: Config) -> Controls:
+    """The controls; where speech alone drives and an anchor is wanted, the portrait itself is the driver.
+
+    Speech says nothing about where the head is. Training has both, speech alone and speech beside a driver's eyes; the
+    second is much the commoner, and a small net keeps its place by the eyes.
+
+    Raises:
+        ConfigError: an anchor beside a driver, which is one itself.
+    """
+    if options.anchor == "portrait" and (controls.driving is not None or controls.speech is None):
+        raise ConfigError("An anchor is for speech alone: leave --anchor out beside a driver.")
+    wanted = config.anchor if options.anchor == "auto" else options.anchor == "portrait"
+    if not wanted or controls.driving is not None or controls.speech is None:
+        return controls
+    return replace(controls, driving=[source])
 
 
 def amplified(first: np.ndarray, now: np.ndarray, amount: float, travel: bool) -> Similarity:
