@@ -14,6 +14,11 @@ from vivant.methods.live_portrait.config import PRESETS
 from vivant.methods.live_portrait.model import build_modules, optimize_for_inference
 from vivant.nn.fold import UpsampledConv2d, fold_norms
 from vivant.nn.spectral import SpectralConv2d
+from vivant.pipelines.devices import has_native_bf16
+
+computes_in_bf16 = pytest.mark.skipif(
+    not has_native_bf16(), reason="without bf16 instructions these nets take minutes in bf16"
+)
 
 
 def relative(found, want):
@@ -48,6 +53,7 @@ def test_originals_stay_trainable_and_unchanged(tiny):
     assert not any(p.requires_grad for module in fast.values() for p in module.parameters())
 
 
+@computes_in_bf16
 def test_half_precision_follows_full(tiny):
     fast = {name: module.bfloat16() for name, module in optimize_for_inference(tiny).items()}
     with torch.inference_mode():
@@ -131,6 +137,7 @@ def test_spectral_weights_stay_in_full_precision_under_autocast(kind, training):
     assert conv.weight_orig.grad.dtype == torch.float32
 
 
+@computes_in_bf16
 def test_plain_nets_run_under_autocast(tiny):
     """Training keeps the nets unfolded and computes in bfloat16."""
     want = tiny_outputs(tiny)["image"]

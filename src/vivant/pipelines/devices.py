@@ -50,13 +50,13 @@ def pick_dtype(name: str, device: str) -> torch.dtype:
     import torch
 
     if name == "auto":
-        return torch.bfloat16 if device == "cpu" and _has_native_bf16() else torch.float32
+        return torch.bfloat16 if device == "cpu" and has_native_bf16() else torch.float32
     if name not in DTYPES:
         raise unknown("number type", name, ["auto", "fp32", "fp16", "bf16"])
     if DTYPES[name] == "float16" and device == "cpu":
         raise ConfigError("fp16 needs a GPU: use --dtype fp32 (or bf16) on the CPU.")
     kind: torch.dtype = getattr(torch, DTYPES[name])
-    if kind == torch.bfloat16 and device == "cpu" and not _has_native_bf16():
+    if kind == torch.bfloat16 and device == "cpu" and not has_native_bf16():
         warnings.warn(
             "This processor has no bf16 instructions, so bf16 may be a hundred times slower here than fp32: use "
             "--dtype auto or fp32.",
@@ -65,7 +65,7 @@ def pick_dtype(name: str, device: str) -> torch.dtype:
     return kind
 
 
-def _has_native_bf16() -> bool:
+def has_native_bf16() -> bool:
     """Whether this processor has bf16 instructions; without them bf16 is slower than fp32."""
     import torch
 
