@@ -15,5 +15,9 @@ SPEC = MethodSpec(
         "visual": "amplitude of the driver's turns, scaling and travel, 0 to 2 (1 is the driver's own)",
         "audio": "multiplies what the speech says to the picture, 0 to 2 are usual",
     },
-    acts_on={**dict.fromkeys(("strength_visual", "travel", "drive"), "driving"), "strength_audio": "audio"},
+    acts_on={
+        **dict.fromkeys(("strength_visual", "travel", "drive"), "driving"),
+        "strength_audio": "audio",
+        "anchor": "audio",
+    },
 )

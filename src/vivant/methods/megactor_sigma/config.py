@@ -43,8 +43,8 @@ class Config:
     ``net``: sizes that both transformers share; its ``extra`` channels are the driven encoder's ``driven``, and with
     ``reference_input`` (ours, for small nets) the portrait's latent behind them. ``driven_widths``: of the driven
     encoder. ``anchor``: where speech alone drives, the net is shown the portrait's own eyes in every frame. ``codec``:
-    which latent codec. ``schedule``, ``prediction``: of the noise. ``window``, ``overlap``: frames
-    computed at once, and shared by neighbours. ``steps``, ``guidance``: what a run uses unless asked otherwise.
+    which latent codec. ``schedule``, ``prediction``: of the noise. ``window``, ``overlap``: frames computed at once,
+    and shared by neighbours. ``steps``, ``guidance``: what a run uses unless asked otherwise.
     """
 
     net: PixArtConfig = field(default_factory=PixArtConfig)

@@ -54,12 +54,11 @@ def anchored(source: FaceCrop, controls: Controls, options: Options, config: Con
     Raises:
         ConfigError: an anchor beside a driver, which is one itself.
     """
-    if options.anchor == "portrait" and (controls.driving is not None or controls.speech is None):
+    if options.anchor == "portrait" and controls.driving is not None:
         raise ConfigError("An anchor is for speech alone: leave --anchor out beside a driver.")
     wanted = config.anchor if options.anchor == "auto" else options.anchor == "portrait"
-    if not wanted or controls.driving is not None or controls.speech is None:
-        return controls
-    return replace(controls, driving=[source])
+    alone = controls.driving is None and controls.speech is not None
+    return replace(controls, driving=[source]) if wanted and alone else controls
 
 
 def amplified(first: np.ndarray, now: np.ndarray, amount: float, travel: bool) -> Similarity:
